@@ -1,0 +1,121 @@
+# Every target does its own set-up from a fresh machine and does nothing twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STATE  := .make
+PROTOS := $(shell find protos/zhengming -name '*.proto')
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+# What `demo` and `run` build: make run NUMBERS=50000 DAYS=90 SEED=7
+NUMBERS ?= 20000
+DAYS    ?= 60
+SEED    ?= 1
+
+.PHONY: help run demo test check bench models proto fmt golden lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+# ---- set-up -----------------------------------------------------------------------------------
+
+# debian PACKAGE PROBE: install PACKAGE when PROBE fails; as another user than root, say what to do.
+define debian
+	@if ! ( $(2) ) >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing $(1)"; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1); } >$(STATE)/apt.log 2>&1 \
+	      || { tail -5 $(STATE)/apt.log; exit 1; }; \
+	  else echo "needed: $(1). Install it (Debian: apt-get install $(1)) and run again."; exit 1; fi; \
+	fi
+endef
+
+$(STATE)/venv:
+	@mkdir -p $(STATE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needed: Python 3.11 or newer"; exit 1; }
+	$(call debian,python3-venv,$(PYTHON) -c "import ensurepip")
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(STATE)/runtime: requirements.txt $(STATE)/venv
+	@echo "installing what the services need into $(VENV)"
+	@$(PIP) -r requirements.txt
+	$(call debian,libgomp1,$(PY) -c "import lightgbm")
+	@site=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  printf '%s\n%s\n' "$(CURDIR)" "$(CURDIR)/protos" > $$site/zhengming.pth
+	@printf '%s\n' '#!$(CURDIR)/$(PY)' 'import sys' 'from services.cli.main import run' 'sys.exit(run())' > $(VENV)/bin/zhengming
+	@chmod +x $(VENV)/bin/zhengming
+	@touch $@
+
+$(STATE)/tools: requirements-dev.txt $(STATE)/runtime
+	@echo "installing what tests and checks need into $(VENV)"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(STATE)/peers: requirements-bench.txt $(STATE)/tools
+	@echo "installing the peers of the benchmarks into $(VENV)"
+	@$(PIP) -r requirements-bench.txt
+	@touch $@
+
+$(STATE)/clickhouse: $(STATE)/venv
+	$(call debian,clickhouse-server clickhouse-client,command -v clickhouse-server)
+	@touch $@
+
+# grpcio-tools is a tool of the build, so it is installed with the runtime of a checkout.
+$(STATE)/protos: $(PROTOS) $(STATE)/runtime
+	@site=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  mkdir -p $(STATE)/include/google/longrunning; \
+	  cp $$site/google/longrunning/operations_proto.proto $(STATE)/include/google/longrunning/operations.proto; \
+	  $(PY) -m grpc_tools.protoc -Iprotos -I$(STATE)/include -I$$site --python_out=protos --pyi_out=protos \
+	    --grpc_python_out=protos --include_imports --include_source_info \
+	    --descriptor_set_out=$(STATE)/api.binpb $(PROTOS)
+	@touch $@
+
+proto: $(STATE)/protos ## Python modules from the protos
+
+# ---- use --------------------------------------------------------------------------------------
+
+run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serving
+	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo --serve
+
+demo: $(STATE)/protos ## the same without staying
+	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
+
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## everything that must hold
+	@$(PY) -m pytest
+
+check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/buf lint $(STATE)/api.binpb --config protos/buf.yaml
+	@$(VENV)/bin/buf format -d --exit-code protos
+	@$(PY) -m tests.api_compatibility $(VENV)/bin/buf $(STATE)
+
+bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers and limits
+	@$(PY) -m loadtests.bench
+
+models: $(STATE)/protos ## learn the shipped risk model anew from simulated cities
+	@$(PY) -m services.cli.shipped_model
+
+fmt: $(STATE)/tools ## format code and protos
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/buf format -w protos
+
+golden: $(STATE)/protos $(STATE)/tools ## rewrite the stored outputs; review the difference
+	@ZHENGMING_REWRITE_GOLDEN=1 $(PY) -m pytest tests/golden
+
+lock: $(STATE)/venv ## pin requirements*.in again, with hashes
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@for name in requirements requirements-dev requirements-bench; do \
+	  $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	    $$name.in -o $$name.txt; done
+
+clean: ## remove what the targets made (not the data in var/)
+	@rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find protos -name '*_pb2*.py*' -delete
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

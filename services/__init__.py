@@ -1,0 +1,1 @@
+"""Zhengming: one authoritative reputation per phone number."""

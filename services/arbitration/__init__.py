@@ -1,0 +1,1 @@
+"""Finds whose mark is right, and how sure."""

@@ -1,0 +1,35 @@
+"""What can go wrong, in the domain's own words; no gRPC here."""
+
+
+class DomainError(Exception):
+    """A failure that the caller can act on.
+
+    Attributes:
+        reason: name of a zhengming.type.v1.ErrorReason value without its prefix.
+        metadata: every variable part of the message, as strings (AIP-193).
+    """
+
+    def __init__(self, reason: str, message: str, **metadata: object) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.metadata = {key: str(value) for key, value in metadata.items()}
+
+
+class InvalidArgument(DomainError):
+    """The request is wrong whatever the state of the system."""
+
+
+class NotFound(DomainError):
+    """The named thing does not exist."""
+
+
+class FailedPrecondition(DomainError):
+    """The thing exists, but its state forbids this."""
+
+
+class Unavailable(DomainError):
+    """Not now: the same call may succeed later."""
+
+
+class ResourceExhausted(DomainError):
+    """Too much is asked at once, or of a quota."""

@@ -1,0 +1,145 @@
+"""One narrow column store over two engines: chDB in the process, or a ClickHouse server."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+
+from services.common.errors import InvalidArgument
+from services.common.store.chdb import ChdbStore
+from services.common.store.clickhouse import ClickHouseStore
+from services.common.store.columns import Columns
+from services.common.store.failure import StoreError
+
+__all__ = ["ChdbStore", "ClickHouseStore", "Columns", "Store", "StoreError", "open_store"]
+
+DEFAULT_DATABASE = "zhengming"
+_DATABASE = re.compile(r"[A-Za-z_]\w*")
+
+
+class Store(Protocol):
+    """Columns in, columns out; one SQL text for both engines, threads may share it.
+
+    Every method raises StoreError for a statement that the engine refuses, and
+    Unavailable(STORE_UNAVAILABLE) when the engine is lost, overloaded or closed.
+
+    Attributes:
+        engine_version: (18, 16) or (26, 9).
+        database: where table names without a database are looked up.
+    """
+
+    engine_version: tuple[int, int]
+    database: str
+
+    def query(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Columns] | None = None,
+    ) -> pa.Table:
+        """Run a read, and once more if the connection was lost.
+
+        Args:
+            sql: `%(name)s` stands for a value: int, float, text, bool, tuple or numpy array for
+                `IN %(keys)s`, list for an Array. `{name}` stands for an external table, after
+                FROM or JOIN: `number IN (SELECT number FROM {touched})`. Any other `%` or `{}`
+                is left alone. Name computed columns by AS: the engines' own names differ.
+            params: the values.
+            tables: up to four external tables of plain columns, a million rows and more;
+                on a server the column types are those of the arrays, without lists.
+
+        Returns:
+            A table of plain types: int8…int64, uint8…uint64, float32, float64, string, date32
+            and lists of them, as columns in one or more chunks. Row order is the statement's.
+
+        Raises:
+            ValueError: a parameter is missing, or the result has another type.
+        """
+        ...
+
+    def insert(self, table: str, columns: Columns) -> int:
+        """Append rows as one block: within one partition all of them appear, or none.
+
+        Columns are matched by name; those not named take their defaults. The engine casts to the
+        table's types without checking ranges. Never retried: after STORE_UNAVAILABLE the rows
+        may be there, and the caller decides.
+
+        Returns:
+            How many rows were sent; no rows are a no-op.
+
+        Raises:
+            InvalidArgument: STORE_COLUMNS_INVALID: nulls, unequal lengths, an unknown type.
+        """
+        ...
+
+    def execute(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Columns] | None = None,
+    ) -> None:
+        """Run DDL or INSERT … SELECT, with slots as in `query`; never retried."""
+        ...
+
+    def use(self, database: str) -> None:
+        """Create the database if it is not there, and look table names up in it, in every thread.
+
+        No other thread may be using the store.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine; closing again does nothing."""
+        ...
+
+
+def open_store(url: str) -> Store:
+    """Open the store that a URL names.
+
+    Args:
+        url: `chdb:PATH`, `chdb:PATH?database=NAME`, or `clickhouse://[USER:PASSWORD@]HOST[:PORT]
+            [/DATABASE]`, user and password percent-encoded. Port 9000 and database `zhengming`
+            if not given. The database is created if it is not there.
+
+    Raises:
+        InvalidArgument: STORE_URL_INVALID.
+        FailedPrecondition: STORE_IN_USE: see ChdbStore.
+        Unavailable: STORE_UNAVAILABLE: no server answers, or the path cannot be written.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "chdb":
+        path, _, options = rest.partition("?")
+        databases = parse_qs(options).get("database", [DEFAULT_DATABASE])
+        database = databases[0]
+        if not path or (options and "database" not in parse_qs(options)):
+            raise _url_invalid("chdb:PATH or chdb:PATH?database=NAME is meant")
+        return ChdbStore(path, _checked_database(database))
+    if scheme == "clickhouse":
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise _url_invalid("host or port cannot be read") from None
+        if not host or parts.query or parts.fragment:
+            raise _url_invalid("clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE is meant")
+        return ClickHouseStore(
+            host,
+            9000 if port is None else port,
+            _checked_database(parts.path.strip("/") or DEFAULT_DATABASE),
+            unquote(parts.username or "default"),
+            unquote(parts.password or ""),
+        )
+    raise _url_invalid("it begins with neither chdb: nor clickhouse://")
+
+
+def _checked_database(name: str) -> str:
+    if not _DATABASE.fullmatch(name):
+        raise _url_invalid("the database's name is not plain letters, digits and _")
+    return name
+
+
+def _url_invalid(why: str) -> InvalidArgument:
+    # The URL itself may hold a password.
+    return InvalidArgument("STORE_URL_INVALID", f"store: bad URL: {why}", field="store")

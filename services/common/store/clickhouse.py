@@ -1,0 +1,188 @@
+"""The ClickHouse server, over its native protocol."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from clickhouse_driver import Client
+from clickhouse_driver import errors as driver_errors
+
+from services.common.errors import Unavailable
+from services.common.store.columns import Columns, as_table, engine_type, plain
+from services.common.store.failure import StoreError, engine_failure
+from services.common.store.pool import Pool
+from services.common.store.statement import checked_name, checked_table_name, render
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 300
+_UNKNOWN_DATABASE_CODE = 81
+_CONNECTION_LOST = (driver_errors.NetworkError, EOFError, ConnectionError)
+
+
+class ClickHouseStore:
+    """A store in a ClickHouse server's database; threads may share it.
+
+    Each statement has a connection of its own for as long as it runs. A connection found dead is
+    opened again before a statement is sent; one that dies under a read is opened again once.
+    """
+
+    engine_version: tuple[int, int]
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 9000,
+        database: str = "zhengming",
+        user: str = "default",
+        password: str = "",
+    ) -> None:
+        """Connect, and create the database if it is not there.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE: nothing answers at host and port.
+            StoreError: the server refuses, a wrong password for one.
+        """
+        self._host, self._port = host, port
+        self._user, self._password = user, password
+        self.database = checked_name(database)
+        self._pool = Pool(self._new_client, Client.disconnect)
+        version_sql = "SELECT version() AS version"
+        try:
+            result = self.query(version_sql)
+        except StoreError as error:
+            if error.code != _UNKNOWN_DATABASE_CODE:
+                raise
+            self.use(database)
+            result = self.query(version_sql)
+        major, minor = result["version"][0].as_py().split(".")[:2]
+        self.engine_version = (int(major), int(minor))
+
+    def query(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Columns] | None = None,
+    ) -> pa.Table:
+        """See Store.query."""
+        externals = _external_tables(tables)
+        statement = render(sql, params, {name: name for name in tables or {}})
+        try:
+            return plain(self._read(statement, externals))
+        except Unavailable as error:
+            if not isinstance(error.__cause__, _CONNECTION_LOST):
+                raise
+            return plain(self._read(statement, externals))
+
+    def execute(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Columns] | None = None,
+    ) -> None:
+        """See Store.execute."""
+        externals = _external_tables(tables)
+        statement = render(sql, params, {name: name for name in tables or {}})
+        with self._pool.lend() as client:
+            try:
+                client.execute(
+                    statement, external_tables=externals, settings={"use_numpy": bool(externals)}
+                )
+            except Exception as error:
+                raise self._failure(error, client) from error
+
+    def insert(self, table: str, columns: Columns) -> int:
+        """See Store.insert."""
+        rows = as_table(columns)
+        if not rows.num_rows:
+            return 0
+        names = ", ".join(checked_name(name) for name in rows.column_names)
+        statement = f"INSERT INTO {checked_table_name(table)} ({names}) VALUES"
+        # The driver writes numpy columns fast, but no arrays.
+        has_lists = any(pa.types.is_list(column_type) for column_type in rows.schema.types)
+        values = [column.to_pylist() if has_lists else _as_numpy(column) for column in rows.columns]
+        settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
+        with self._pool.lend() as client:
+            try:
+                client.execute(statement, values, columnar=True, settings=settings)
+            except Exception as error:
+                raise self._failure(error, client) from error
+        return rows.num_rows
+
+    def use(self, database: str) -> None:
+        """See Store.use."""
+        client = self._new_client("default")
+        try:
+            client.execute(f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}")
+        except Exception as error:
+            raise self._failure(error, client) from error
+        client.disconnect()
+        self.database = database
+        self._pool.renew()
+
+    def close(self) -> None:
+        """Close the connections; closing again does nothing."""
+        self._pool.close()
+
+    def _read(self, statement: str, externals: list[dict[str, Any]]) -> pa.Table:
+        with self._pool.lend() as client:
+            try:
+                return client.query_arrow(
+                    statement,
+                    external_tables=externals,
+                    settings={"use_numpy": True},
+                    field_metadata=False,
+                )
+            except Exception as error:
+                raise self._failure(error, client) from error
+
+    def _new_client(self, database: str | None = None) -> Client:
+        return Client(
+            self._host,
+            self._port,
+            database=database or self.database,
+            user=self._user,
+            password=self._password,
+            client_name="zhengming",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            send_receive_timeout=STATEMENT_TIMEOUT_S,
+            tcp_keepalive=True,
+        )
+
+    def _failure(self, error: Exception, client: Client) -> Exception:
+        # Whatever went wrong, the next statement should not meet its remains.
+        client.disconnect()
+        if isinstance(error, driver_errors.ServerException):
+            return engine_failure(error.code, error.message)
+        if isinstance(error, _CONNECTION_LOST | OSError | driver_errors.SocketTimeoutError):
+            return Unavailable(
+                "STORE_UNAVAILABLE",
+                f"store: no answer from {self._host}:{self._port}",
+                address=f"{self._host}:{self._port}",
+            )
+        if isinstance(error, driver_errors.Error):
+            return StoreError(error.code, type(error).__name__)
+        return error
+
+
+def _external_tables(tables: Mapping[str, Columns] | None) -> list[dict[str, Any]]:
+    """External tables as the driver takes them from numpy."""
+    externals = []
+    for name, columns in (tables or {}).items():
+        table = as_table(columns)
+        externals.append(
+            {
+                "name": checked_name(name),
+                "structure": [(field.name, engine_type(field.type)) for field in table.schema],
+                "data": {
+                    field.name: SimpleNamespace(values=_as_numpy(table[field.name]))
+                    for field in table.schema
+                },
+            }
+        )
+    return externals
+
+
+def _as_numpy(column: pa.ChunkedArray) -> "np.ndarray[Any, Any]":
+    return column.to_numpy()

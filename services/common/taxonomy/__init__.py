@@ -1,0 +1,1 @@
+"""The category standard and the crosswalks to it, as versioned data."""

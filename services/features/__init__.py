@@ -1,0 +1,1 @@
+"""Turns what was known of a number at a time into a row of numbers."""

@@ -1,0 +1,1 @@
+"""Takes in marks, behaviour, lifecycle, registry and refusals, and keeps them."""

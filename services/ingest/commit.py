@@ -1,0 +1,183 @@
+"""Group commit: what many callers submit at once becomes one block in the store."""
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.clock import Clock
+from services.common.errors import ResourceExhausted, Unavailable
+from services.common.store import Store
+from services.ingest import queries
+
+MAX_WAITING_ROWS = 2_000_000
+"""Rows that may wait for a commit before callers are turned away."""
+
+MAX_BLOCK_ROWS = 400_000
+"""Rows of one block; a submission is never split."""
+
+Columns = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Valid rows of one caller for one table.
+
+    Attributes:
+        table: a table of this service.
+        columns: its columns but seq and received_ms; `number` is among them.
+        names: rows of the dictionary tables `sources` and `labels` that the rows point to.
+        done: resolved with a bool (n,): whether each row is new.
+    """
+
+    table: str
+    columns: Columns
+    names: Sequence[tuple[str, tuple[object, ...]]] = ()
+    done: "Future[npt.NDArray[np.bool_]]" = field(default_factory=Future)
+
+    @property
+    def row_count(self) -> int:
+        """Rows in it."""
+        return len(self.columns["number"])
+
+
+class Committer:
+    """Writes submissions in blocks, one writer thread; an answered row is durable.
+
+    The order within a block makes a crash harmless: marks, then their ids, then the commit
+    record. What stands without a record is completed at the next start.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._waiting: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._waiting_rows = 0
+        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._named: set[tuple[str, object]] = set()
+        self._torn = False
+        self._next_seq = queries.repair(store, clock())
+        self._thread = threading.Thread(target=self._run, name="ingest-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, submission: Submission) -> npt.NDArray[np.bool_]:
+        """Wait until the rows are durable. Returns whether each is new, bool (n,).
+
+        Raises:
+            ResourceExhausted: QUEUE_FULL.
+            Unavailable: STORE_UNAVAILABLE; the rows may or may not be there: send them again.
+        """
+        rows = submission.row_count
+        if rows == 0:
+            return np.zeros(0, dtype=bool)
+        with self._lock:
+            if self._waiting_rows + rows > MAX_WAITING_ROWS:
+                raise ResourceExhausted(
+                    "QUEUE_FULL",
+                    f"more than {MAX_WAITING_ROWS} rows wait to be stored; try again",
+                    maximum=MAX_WAITING_ROWS,
+                )
+            self._waiting_rows += rows
+        self._waiting.put(submission)
+        return submission.done.result()
+
+    @property
+    def last_seq(self) -> int:
+        """Greatest committed seq, 0 before the first."""
+        return self._next_seq - 1
+
+    def wait_beyond(self, seq: int, timeout_s: float) -> bool:
+        """Wait until something after `seq` is committed. Returns whether there is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.last_seq > seq, timeout_s)
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            rows = group[0].row_count if group[0] else 0
+            while rows < MAX_BLOCK_ROWS and group[-1] is not None:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+                rows += group[-1].row_count if group[-1] else 0
+            submissions = [s for s in group if s is not None]
+            if submissions:
+                self._commit_group(submissions)
+            if group[-1] is None:
+                return
+
+    def _commit_group(self, submissions: Sequence[Submission]) -> None:
+        try:
+            fresh = self._write(submissions)
+        except Exception as error:  # every caller must hear of it, whatever it is
+            self._torn = True
+            for submission in submissions:
+                failure = Unavailable("STORE_UNAVAILABLE", "the store did not take the batch")
+                failure.__cause__ = error
+                submission.done.set_exception(failure)
+        else:
+            for submission, new in zip(submissions, fresh, strict=True):
+                submission.done.set_result(new)
+        with self._lock:
+            self._waiting_rows -= sum(s.row_count for s in submissions)
+
+    def _write(self, submissions: Sequence[Submission]) -> list[npt.NDArray[np.bool_]]:
+        now_ms = self._clock()
+        if self._torn:  # the last block may stand half written
+            self._next_seq = queries.repair(self._store, now_ms)
+            self._torn = False
+        self._write_names([name for s in submissions for name in s.names], now_ms)
+        seq = self._next_seq
+        numbers = []
+        fresh: dict[int, npt.NDArray[np.bool_]] = {}
+        for table in dict.fromkeys(s.table for s in submissions):
+            chosen = [i for i, s in enumerate(submissions) if s.table == table]
+            columns = {
+                name: np.concatenate([submissions[i].columns[name] for i in chosen])
+                for name in submissions[chosen[0]].columns
+            }
+            new = np.ones(len(columns["number"]), dtype=bool)
+            if table == "marks":
+                new = _first_seen(columns) & ~queries.known_marks(self._store, columns)
+                columns = {name: column[new] for name, column in columns.items()}
+            count = len(columns["number"])
+            columns["seq"] = np.arange(seq, seq + count, dtype=np.uint64)
+            queries.insert_facts(self._store, table, columns, now_ms)
+            numbers.append(columns["number"])
+            seq += count
+            at = 0
+            for i in chosen:
+                fresh[i] = new[at : at + submissions[i].row_count]
+                at += submissions[i].row_count
+        queries.insert_changes(self._store, self._next_seq, np.concatenate(numbers), now_ms)
+        with self._changed:
+            self._next_seq = seq
+            self._changed.notify_all()
+        return [fresh[i] for i in range(len(submissions))]
+
+    def _write_names(self, names: Sequence[tuple[str, tuple[object, ...]]], now_ms: int) -> None:
+        new = {(table, row[0]): row for table, row in names if (table, row[0]) not in self._named}
+        for table in dict.fromkeys(table for table, _ in new):
+            queries.insert_names(
+                self._store, table, [row for (t, _), row in new.items() if t == table], now_ms
+            )
+        self._named |= new.keys()
+
+
+def _first_seen(columns: Columns) -> npt.NDArray[np.bool_]:
+    """Whether each mark is the first of its key and check in the block, bool (n,)."""
+    pairs = np.stack([columns["mark_key"], columns["mark_check"]], axis=1)
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    new = np.zeros(len(pairs), dtype=bool)
+    new[first] = True
+    return new

@@ -1,0 +1,133 @@
+"""The SQL of the ingest service."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.store import Store
+
+Columns = Mapping[str, npt.NDArray[np.generic]]
+
+FACT_TABLES = ("marks", "behaviour", "lifecycle", "registry", "refusals")
+
+_NAME_COLUMNS = {
+    "sources": ("source", "name", "first_seen_ms"),
+    "labels": ("label", "source", "text", "first_seen_ms"),
+}
+
+
+def known_marks(store: Store, columns: Columns) -> npt.NDArray[np.bool_]:
+    """Whether each mark is in the store already, bool (n,)."""
+    found = store.query(
+        """
+        SELECT mark_key, mark_check FROM mark_ids
+        WHERE mark_key IN (SELECT mark_key FROM {asked})
+        """,
+        tables={"asked": {"mark_key": columns["mark_key"]}},
+    )
+    if found.num_rows == 0:
+        return np.zeros(len(columns["mark_key"]), dtype=bool)
+    pairs = _pairs(found["mark_key"].to_numpy(), found["mark_check"].to_numpy())
+    return np.isin(_pairs(columns["mark_key"], columns["mark_check"]), pairs)
+
+
+def _pairs(
+    key: npt.NDArray[np.generic], check: npt.NDArray[np.generic]
+) -> npt.NDArray[np.complex128]:
+    # One comparable value of both: isin has no two-column form, and a void view does not sort.
+    both = np.empty(len(key), dtype=[("key", "u8"), ("check", "u8")])
+    both["key"], both["check"] = key, check
+    return both  # type: ignore[return-value]
+
+
+def insert_facts(store: Store, table: str, columns: Columns, received_ms: int) -> None:
+    """Append rows to a fact table; for marks also their ids."""
+    count = len(columns["number"])
+    if table != "marks":
+        store.insert(table, dict(columns))
+        return
+    store.insert(table, {**columns, "received_ms": np.full(count, received_ms, dtype=np.int64)})
+    store.insert(
+        "mark_ids", {"mark_key": columns["mark_key"], "mark_check": columns["mark_check"]}
+    )
+
+
+def insert_changes(
+    store: Store, first_seq: int, numbers: npt.NDArray[np.generic], committed_ms: int
+) -> None:
+    """Append the commit record of a block whose rows have ascending seq from first_seq."""
+    count = len(numbers)
+    store.insert(
+        "changes",
+        {
+            "seq": np.arange(first_seq, first_seq + count, dtype=np.uint64),
+            "number": numbers.astype(np.int64),
+            "committed_ms": np.full(count, committed_ms, dtype=np.int64),
+        },
+    )
+
+
+def insert_names(
+    store: Store, table: str, rows: Sequence[tuple[object, ...]], first_seen_ms: int
+) -> None:
+    """Append rows to `sources` or `labels`; the time comes last."""
+    columns = list(zip(*[(*row, first_seen_ms) for row in rows], strict=True))
+    store.insert(table, dict(zip(_NAME_COLUMNS[table], map(list, columns), strict=True)))
+
+
+def repair(store: Store, now_ms: int) -> int:
+    """Complete what a crash left without its commit record. Returns the next seq.
+
+    Facts are written before their record, so facts beyond the last record are whole rows that
+    were never acknowledged: they are kept, and get their ids and record.
+    """
+    last = _last_seq(store, "changes")
+    for table in FACT_TABLES:
+        columns = "seq, number, mark_key, mark_check" if table == "marks" else "seq, number"
+        torn = store.query(
+            f"SELECT {columns} FROM {table} WHERE seq > %(last)s ORDER BY seq", {"last": last}
+        )
+        if torn.num_rows == 0:
+            continue
+        if table == "marks":
+            asked = {name: torn[name].to_numpy() for name in ("mark_key", "mark_check")}
+            new = ~known_marks(store, asked)
+            store.insert("mark_ids", {name: column[new] for name, column in asked.items()})
+        store.insert(
+            "changes",
+            {
+                "seq": torn["seq"].to_numpy(),
+                "number": torn["number"].to_numpy(),
+                "committed_ms": np.full(torn.num_rows, now_ms, dtype=np.int64),
+            },
+        )
+    return _last_seq(store, "changes") + 1
+
+
+def _last_seq(store: Store, table: str) -> int:
+    return int(store.query(f"SELECT max(seq) AS seq FROM {table}")["seq"][0].as_py() or 0)
+
+
+def changes_after(
+    store: Store, seq: int, limit: int
+) -> tuple[npt.NDArray[np.int64], int, int | None]:
+    """Read up to `limit` commit records after seq.
+
+    Returns:
+        The numbers (distinct, ascending), the last seq read, the oldest commit time or None.
+    """
+    found = store.query(
+        """
+        SELECT seq, number, committed_ms FROM changes
+        WHERE seq > %(seq)s AND seq <= %(end)s ORDER BY seq LIMIT %(limit)s
+        """,
+        {"seq": seq, "end": seq + 100 * limit, "limit": limit},
+    )
+    if found.num_rows == 0:
+        return np.zeros(0, dtype=np.int64), seq, None
+    return (
+        np.unique(found["number"].to_numpy()),
+        int(found["seq"][-1].as_py()),
+        int(found["committed_ms"].to_numpy().min()),
+    )

@@ -1,0 +1,1 @@
+"""Composes, publishes and answers the reputation of numbers."""

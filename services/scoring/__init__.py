@@ -1,0 +1,1 @@
+"""Gives calibrated risk from features, with LightGBM models it keeps and learns."""

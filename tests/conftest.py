@@ -1,0 +1,19 @@
+"""Fixtures that every test folder may take."""
+
+from tests.engines import (
+    chdb_engine,
+    chdb_path,
+    chdb_store,
+    clickhouse_server,
+    clickhouse_store,
+    either,
+)
+
+__all__ = [
+    "chdb_engine",
+    "chdb_path",
+    "chdb_store",
+    "clickhouse_server",
+    "clickhouse_store",
+    "either",
+]
