@@ -187,7 +187,7 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
     note(lengths == 0, lambda i: _required("mark_id"))
     note(lengths > MAX_MARK_ID_CHARS, lambda i: _long("mark_id", lengths[i], MAX_MARK_ID_CHARS))
     parsed = parse_column(marks.numbers, region)
-    note(parsed.keys == 0, lambda i: _number_error(marks.numbers[i], Cause(parsed.causes[i]).name))
+    note(parsed.keys == 0, lambda i: number_error(marks.numbers[i], Cause(parsed.causes[i]).name))
     note(
         (marks.label_indexes < 0) | (marks.label_indexes >= len(marks.labels)),
         lambda i: _range("label_index", marks.label_indexes[i], f"0 to {len(marks.labels) - 1}"),
@@ -303,7 +303,7 @@ def _range(name: str, value: object, expected: str) -> InvalidArgument:
     )
 
 
-def _number_error(raw: str, cause: str, name: str = "number") -> InvalidArgument:
+def number_error(raw: str, cause: str, name: str = "number") -> InvalidArgument:
     shown = raw[:64]
     return InvalidArgument(
         "NUMBER_INVALID",

@@ -1,0 +1,113 @@
+"""Jobs that outlast a call: google.longrunning Operations, kept by the process that runs them."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+
+import grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from services.common import errors, rpc
+
+log = logging.getLogger(__name__)
+
+
+class Operations(operations_pb2_grpc.OperationsServicer):
+    """Runs one job of a kind at a time, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._operations: dict[str, operations_pb2.Operation] = {}
+        self._running: dict[str, threading.Thread] = {}
+        self._done = threading.Condition(self._lock)
+
+    def start(self, job: str, work: Callable[[], Message]) -> operations_pb2.Operation:
+        """Start a job whose answer is a message.
+
+        Raises:
+            FailedPrecondition: JOB_RUNNING, if one of this kind runs.
+        """
+        name = f"operations/{job}-{uuid.uuid4().hex[:12]}"
+        with self._lock:
+            if job in self._running:
+                raise errors.FailedPrecondition(
+                    "JOB_RUNNING", f"a job {job} is running; wait for it", job=job
+                )
+            thread = threading.Thread(target=self._run, args=(name, job, work), name=job)
+            self._operations[name] = operations_pb2.Operation(name=name)
+            self._running[job] = thread
+        thread.start()
+        return self._get(name)
+
+    def GetOperation(
+        self, request: operations_pb2.GetOperationRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Answer how far a job is."""
+        return self._get(request.name)
+
+    def WaitOperation(
+        self, request: operations_pb2.WaitOperationRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Answer when a job is done, or after the timeout (at most 60 s), whichever is first."""
+        self._get(request.name)
+        timeout_s = request.timeout.ToTimedelta().total_seconds() or 60.0
+        with self._done:
+            self._done.wait_for(lambda: self._operations[request.name].done, min(timeout_s, 60.0))
+        return self._get(request.name)
+
+    def join(self) -> None:
+        """Wait for every running job."""
+        with self._lock:
+            threads = list(self._running.values())
+        for thread in threads:
+            thread.join()
+
+    def _get(self, name: str) -> operations_pb2.Operation:
+        with self._lock:
+            operation = self._operations.get(name)
+            if operation is None:
+                raise errors.NotFound(
+                    "OPERATION_NOT_FOUND", f"no operation {name[:100]!r}", operation=name[:100]
+                )
+            answer = operations_pb2.Operation()
+            answer.CopyFrom(operation)
+            return answer
+
+    def _run(self, name: str, job: str, work: Callable[[], Message]) -> None:
+        result = operations_pb2.Operation(name=name, done=True)
+        try:
+            result.response.Pack(work())
+        except errors.DomainError as error:
+            result.error.CopyFrom(rpc.to_status_proto(error))
+        except Exception:  # the caller must learn that the job is over
+            log.exception("job failed", extra={"job": job})
+            result.error.CopyFrom(
+                status_pb2.Status(
+                    code=grpc.StatusCode.INTERNAL.value[0], message="internal error"
+                )
+            )
+        with self._done:
+            self._operations[name] = result
+            del self._running[job]
+            self._done.notify_all()
+
+
+def wait(
+    stub: operations_pb2_grpc.OperationsStub, operation: operations_pb2.Operation, answer: Message
+) -> None:
+    """Wait for a job and read its answer into `answer`.
+
+    Raises:
+        DomainError: what the job failed with.
+    """
+    while not operation.done:
+        request = operations_pb2.WaitOperationRequest(name=operation.name)
+        request.timeout.seconds = 30
+        operation = stub.WaitOperation(request, timeout=60)
+    if operation.HasField("error"):
+        failure = rpc.from_status_proto(operation.error)
+        raise failure or errors.Unavailable("JOB_FAILED", operation.error.message)
+    operation.response.Unpack(answer)

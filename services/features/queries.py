@@ -1,0 +1,152 @@
+"""The SQL of the features service: aggregation runs in the store."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.common.store import Store
+from services.features.definitions import MARK_WINDOWS_DAYS
+
+DAY_MS = 86_400_000
+I64 = npt.NDArray[np.int64]
+
+_EPOCHS = """
+    SELECT number, max(occurred_ms) AS start_ms, sum(kind = 1) AS epoch
+    FROM (SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
+          WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2){only})
+    GROUP BY number
+"""
+
+_WITHDRAWN = """
+    SELECT mark_key - 1 FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
+"""
+
+
+def _only(numbers: I64 | None, column: str = "number") -> str:
+    return "" if numbers is None else f" AND {column} IN (SELECT number FROM {{asked}})"
+
+
+def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+    return {} if numbers is None else {"asked": {"number": numbers}}
+
+
+def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """number, start_ms, epoch of every number with an assignment or release by then."""
+    sql = _EPOCHS.replace("{only}", _only(numbers)) + " ORDER BY number"
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """Aggregates of the marks that count, by number."""
+    windows = ",\n".join(
+        f"countIf(occurred_ms > %(as_of)s - {days * DAY_MS}) AS marks_{days}d"
+        for days in MARK_WINDOWS_DAYS
+    )
+    decays = ",\n".join(
+        f"sum(exp2((occurred_ms - %(as_of)s) / {days * DAY_MS})) AS decayed_{days}d"
+        for days in (3, 14, 60)
+    )
+    recent = f"occurred_ms > %(as_of)s - {30 * DAY_MS}"
+    sql = f"""
+        SELECT number, count() AS marks, {windows}, {decays},
+            uniqExactIf(intDiv(occurred_ms, {DAY_MS}), {recent}) AS days_30d,
+            uniqExact(intDiv(occurred_ms, {DAY_MS})) AS days,
+            uniqExactIf(origin, {recent} AND origin != 0) AS origins_30d,
+            uniqExactIf(reporter, reporter != 0) AS reporters,
+            uniqExact(source) AS sources, uniqExact(label) AS labels,
+            min(occurred_ms) AS first_ms, max(occurred_ms) AS last_ms,
+            avg(call_ms > 0) AS call_proof,
+            avg(origin = intDiv(number %% 10000000000, 10000000)) AS same_area
+        FROM marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
+        WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
+            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}
+        GROUP BY number ORDER BY number
+    """.replace("%% ", "% ")
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def block_marks(store: Store, as_of_ms: int, size: int, blocks: I64 | None) -> pa.Table:
+    """Marks by block of `size` neighbouring numbers: block, marks_7d, marks_30d, older, numbers."""
+    only, tables = "", {}
+    if blocks is not None:
+        only = " AND intDiv(number, %(size)s) IN (SELECT block FROM {blocks})"
+        tables = {"blocks": {"block": blocks}}
+    sql = f"""
+        SELECT intDiv(number, %(size)s) AS block,
+            countIf(occurred_ms > %(as_of)s - {7 * DAY_MS}) AS marks_7d,
+            countIf(occurred_ms > %(as_of)s - {30 * DAY_MS}) AS marks_30d,
+            countIf(occurred_ms <= %(as_of)s - {30 * DAY_MS}) AS older,
+            uniqExactIf(number, occurred_ms > %(as_of)s - {30 * DAY_MS}) AS numbers_30d
+        FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{only}
+        GROUP BY block ORDER BY block
+    """
+    return store.query(sql, {"as_of": as_of_ms, "size": size}, tables)
+
+
+def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """Sums and maxima of the last 30 whole days in China (UTC+8), by number."""
+    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
+    sums: Sequence[str] = (
+        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
+        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "distinct_areas", "cell_count",
+        "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
+    )  # fmt: skip
+    sql = f"""
+        SELECT number, uniqExact(day) AS active_days, max(calls_out) AS calls_out_max,
+            {", ".join(f"sum({name}) AS sum_{name}" for name in sums)},
+            avg(sequential_ratio) AS sequential, max(max_calls_per_callee) AS per_callee,
+            max(max_calls_per_minute) AS per_minute, max(max_callers_share_callee) AS share_callee,
+            max(imei_count) AS devices
+        FROM behaviour FINAL
+        WHERE day > %(end)s - 31 AND day < %(end)s{_only(numbers)}
+        GROUP BY number ORDER BY number
+    """
+    return store.query(sql, {"end": end}, _asked(numbers))
+
+
+def insert_rows(store: Store, run: int, numbers: I64, rows: npt.NDArray[np.float32]) -> None:
+    """Append feature rows, float32 (n, features), to a run."""
+    width = rows.shape[1]
+    offsets = np.arange(0, (len(numbers) + 1) * width, width, dtype=np.int32)
+    values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ravel()))
+    store.insert(
+        "features",
+        pa.table(
+            {
+                "run": np.full(len(numbers), run, dtype=np.uint64),
+                "number": numbers,
+                "row": values,
+            }
+        ),
+    )
+
+
+def finish_run(
+    store: Store,
+    run: int,
+    as_of_ms: int,
+    change_cursor: str,
+    names: Sequence[str],
+    number_count: int,
+    finished_ms: int,
+) -> None:
+    """Record that a run is whole, and drop the rows of all but the two newest runs."""
+    store.insert(
+        "feature_runs",
+        {
+            "run": [run],
+            "as_of_ms": [as_of_ms],
+            "change_cursor": [change_cursor],
+            "names": [",".join(names)],
+            "number_count": [number_count],
+            "finished_ms": [finished_ms],
+        },
+    )
+    kept = store.query("SELECT run FROM feature_runs ORDER BY run DESC LIMIT 2")["run"].to_pylist()
+    stored = store.query("SELECT DISTINCT run FROM features")["run"].to_pylist()
+    for old in stored:
+        if old not in kept:
+            store.execute(f"ALTER TABLE features DROP PARTITION {int(old)}")

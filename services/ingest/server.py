@@ -1,0 +1,246 @@
+"""zhengming.ingest.v1 over gRPC: wire types in, validation, group commit, answers out."""
+
+from collections.abc import Iterator, Sequence
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from services.common import rpc
+from services.common.clock import Clock
+from services.common.errors import DomainError, InvalidArgument
+from services.common.store import Store
+from services.ingest import marks, queries, records
+from services.ingest.commit import Committer, Submission
+from services.ingest.digest import source_key
+from zhengming.ingest.v1 import ingest_pb2 as pb
+from zhengming.ingest.v1 import ingest_pb2_grpc as pb_grpc
+
+MAX_BATCH = 10_000
+MAX_COLUMN_ROWS = 200_000
+MAX_CHANGES_PAGE = 100_000
+DEFAULT_CHANGES_PAGE = 10_000
+MAX_WAIT_S = 30.0
+
+
+class IngestServicer(pb_grpc.IngestServiceServicer):
+    """Answers when what was submitted is durable."""
+
+    def __init__(self, store: Store, committer: Committer, clock: Clock, secret: bytes) -> None:
+        self._store, self._committer = store, committer
+        self._clock, self._secret = clock, secret
+
+    def SubmitMarks(
+        self, request: pb.SubmitMarksRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitMarksResponse:
+        """Answer each mark in its place."""
+        return pb.SubmitMarksResponse(results=self._submit_batch(request))
+
+    def StreamMarks(
+        self, requests: Iterator[pb.StreamMarksRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.StreamMarksResponse]:
+        """Answer each batch once, in order."""
+        for request in requests:
+            yield pb.StreamMarksResponse(results=self._submit_batch(request.batch))
+
+    def SubmitMarkColumns(
+        self, request: pb.SubmitMarkColumnsRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitMarkColumnsResponse:
+        """Name only the rejected."""
+        count = len(request.numbers)
+        marks.check_count(count, MAX_COLUMN_ROWS, "numbers")
+        received = marks.ReceivedMarks(
+            source=request.source,
+            region=request.region,
+            mark_ids=list(request.mark_ids),
+            numbers=list(request.numbers),
+            labels=list(request.labels),
+            label_indexes=np.array(request.label_indexes, dtype=np.int64),
+            occurred_ms=np.array(request.occurred_ms, dtype=np.int64),
+            reporters=list(request.reporters) or None,
+            call_ms=_column(request.call_ms, count, np.int64),
+            kinds=_column(request.kinds, count, np.int64),
+            withdrawn=_column(request.withdrawn, count, np.bool_),
+            origins=list(request.origins) or None,
+        )
+        valid, new = self._submit_marks(received)
+        return pb.SubmitMarkColumnsResponse(
+            committed_count=int(new.sum()),
+            duplicate_count=int((~new).sum()),
+            rejected=_rejected(valid.rejected),
+        )
+
+    def SubmitBehaviour(
+        self, request: pb.SubmitBehaviourRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitBehaviourResponse:
+        """Name only the rejected."""
+        count = len(request.numbers)
+        marks.check_count(count, MAX_COLUMN_ROWS, "numbers")
+        valid = records.behaviour_rows(
+            request.carrier,
+            list(request.numbers),
+            np.array(request.days, dtype=np.int32),
+            {name: _column(getattr(request, name), count, np.int64) for name in records.COUNTS},
+            _column(request.sequential_ratio, count, np.float64),
+            self._clock(),
+        )
+        self._committer.submit(Submission("behaviour", valid.columns))
+        return pb.SubmitBehaviourResponse(
+            committed_count=len(valid.positions), rejected=_rejected(valid.rejected)
+        )
+
+    def SubmitLifecycle(
+        self, request: pb.SubmitLifecycleRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitLifecycleResponse:
+        """Answer each event in its place."""
+        events = request.events
+        marks.check_count(len(events), MAX_BATCH, "events")
+        valid = records.lifecycle_rows(
+            [event.number for event in events],
+            np.array([event.kind for event in events], dtype=np.int64),
+            np.array([event.occurred_time.ToMilliseconds() for event in events], dtype=np.int64),
+            [event.carrier for event in events],
+            self._clock(),
+        )
+        return pb.SubmitLifecycleResponse(results=self._commit("lifecycle", valid, len(events)))
+
+    def SubmitRegistry(
+        self, request: pb.SubmitRegistryRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitRegistryResponse:
+        """Answer each registration in its place."""
+        marks.check_count(len(request.registrations), MAX_BATCH, "registrations")
+        valid = records.registry_rows(
+            [
+                records.Registration(
+                    number=row.number,
+                    holder=row.holder,
+                    identity=row.identity or "C04",
+                    purpose=row.purpose,
+                    outbound_allowed=int(row.outbound_allowed)
+                    if row.HasField("outbound_allowed")
+                    else 2,
+                    valid_from_ms=row.valid_from_time.ToMilliseconds(),
+                    valid_until_ms=row.valid_until_time.ToMilliseconds(),
+                )
+                for row in request.registrations
+            ]
+        )
+        results = self._commit("registry", valid, len(request.registrations))
+        return pb.SubmitRegistryResponse(results=results)
+
+    def SubmitRefusals(
+        self, request: pb.SubmitRefusalsRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitRefusalsResponse:
+        """Answer each refusal in its place."""
+        rows = request.refusals
+        marks.check_count(len(rows), MAX_BATCH, "refusals")
+        valid = records.refusal_rows(
+            [row.number for row in rows],
+            [row.callee for row in rows],
+            np.array([row.occurred_time.ToMilliseconds() for row in rows], dtype=np.int64),
+            [row.industry for row in rows],
+            self._clock(),
+            self._secret,
+        )
+        return pb.SubmitRefusalsResponse(results=self._commit("refusals", valid, len(rows)))
+
+    def ListChanges(
+        self, request: pb.ListChangesRequest, context: grpc.ServicerContext
+    ) -> pb.ListChangesResponse:
+        """Answer what was committed after the cursor, waiting for it if asked to."""
+        if request.tail:
+            return pb.ListChangesResponse(next_cursor=str(self._committer.last_seq))
+        seq = _read_cursor(request.cursor)
+        wait_s = min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_S)
+        if wait_s > 0:
+            self._committer.wait_beyond(seq, wait_s)
+        limit = min(request.page_size or DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
+        numbers, last, oldest_ms = queries.changes_after(self._store, seq, limit)
+        answer = pb.ListChangesResponse(
+            number_keys=numbers.tolist(),
+            next_cursor=str(last),
+            more=last < self._committer.last_seq,
+        )
+        if oldest_ms is not None:
+            answer.oldest_commit_time.FromMilliseconds(oldest_ms)
+        return answer
+
+    def _submit_batch(self, request: pb.SubmitMarksRequest) -> list[pb.ItemResult]:
+        batch = request.marks
+        marks.check_count(len(batch), MAX_BATCH, "marks")
+        labels = {label: i for i, label in enumerate(dict.fromkeys(m.label for m in batch))}
+        count = len(batch)
+        received = marks.ReceivedMarks(
+            source=request.source,
+            region=request.region,
+            mark_ids=[m.mark_id for m in batch],
+            numbers=[m.number for m in batch],
+            labels=list(labels),
+            label_indexes=np.fromiter((labels[m.label] for m in batch), np.int64, count),
+            occurred_ms=np.fromiter(
+                (m.occurred_time.ToMilliseconds() for m in batch), np.int64, count
+            ),
+            reporters=[m.reporter for m in batch],
+            call_ms=np.fromiter(
+                (m.call_time.ToMilliseconds() if m.HasField("call_time") else 0 for m in batch),
+                np.int64,
+                count,
+            ),
+            kinds=np.fromiter((m.kind for m in batch), np.int64, count),
+            withdrawn=np.fromiter((m.withdrawn for m in batch), np.bool_, count),
+            origins=[m.origin for m in batch],
+        )
+        valid, new = self._submit_marks(received)
+        return _results(count, valid.positions, new, valid.rejected)
+
+    def _submit_marks(
+        self, received: marks.ReceivedMarks
+    ) -> tuple[marks.ValidMarks, npt.NDArray[np.bool_]]:
+        valid = marks.validate(received, self._clock(), self._secret)
+        key = source_key(received.source)
+        names: list[tuple[str, tuple[object, ...]]] = [("sources", (key, received.source))]
+        names += [("labels", (label, key, text)) for label, text in valid.labels]
+        new = self._committer.submit(Submission("marks", valid.columns, names))
+        return valid, new
+
+    def _commit(self, table: str, valid: records.ValidRows, count: int) -> list[pb.ItemResult]:
+        new = self._committer.submit(Submission(table, valid.columns))
+        return _results(count, valid.positions, new, valid.rejected)
+
+
+def _column(values: Sequence[object], count: int, dtype: type) -> npt.NDArray[np.generic]:
+    """An optional packed column: zeros where it was left out."""
+    return np.array(values, dtype=dtype) if len(values) else np.zeros(count, dtype=dtype)
+
+
+def _results(
+    count: int,
+    positions: npt.NDArray[np.int64],
+    new: npt.NDArray[np.bool_],
+    rejected: Sequence[tuple[int, DomainError]],
+) -> list[pb.ItemResult]:
+    committed = pb.ItemResult(outcome=pb.ITEM_OUTCOME_COMMITTED)
+    duplicate = pb.ItemResult(outcome=pb.ITEM_OUTCOME_DUPLICATE)
+    results = [duplicate] * count
+    for position in positions[new].tolist():
+        results[position] = committed
+    for position, error in rejected:
+        results[position] = pb.ItemResult(
+            outcome=pb.ITEM_OUTCOME_REJECTED, error=rpc.to_status_proto(error)
+        )
+    return results
+
+
+def _rejected(rejected: Sequence[tuple[int, DomainError]]) -> list[pb.RejectedItem]:
+    return [pb.RejectedItem(index=i, error=rpc.to_status_proto(error)) for i, error in rejected]
+
+
+def _read_cursor(cursor: str) -> int:
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+        raise InvalidArgument("CURSOR_INVALID", "cursor was not issued here", field="cursor")
+    return int(cursor or 0)
+
+
+def register(server: grpc.Server, servicer: IngestServicer) -> None:
+    """Add the service to a server."""
+    pb_grpc.add_IngestServiceServicer_to_server(servicer, server)
