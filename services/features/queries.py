@@ -150,3 +150,21 @@ def finish_run(
     for old in stored:
         if old not in kept:
             store.execute(f"ALTER TABLE features DROP PARTITION {int(old)}")
+
+
+def next_run(store: Store, now_ms: int) -> int:
+    """A run id above all before: the time, or one more than the newest run."""
+    newest = store.query("SELECT max(run) AS run FROM feature_runs")["run"][0].as_py() or 0
+    return max(now_ms, int(newest) + 1)
+
+
+def decided_numbers(store: Store, as_of_ms: int) -> I64:
+    """Numbers with a decision or a registration of their own by then."""
+    found = store.query(
+        """
+        SELECT number FROM decisions WHERE decided_ms <= %(as_of)s
+        UNION ALL SELECT number FROM registry WHERE number != 0 AND valid_from_ms <= %(as_of)s
+        """,
+        {"as_of": as_of_ms},
+    )
+    return found["number"].to_numpy().astype(np.int64)

@@ -1,7 +1,7 @@
 """Arrow columns from numpy: texts picked by index, times as text."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.simulator.window import UTC_OFFSET_S
 
-Column = pa.Array[Any]
+Column: TypeAlias = "pa.Array[Any]"  # quoted: the class is generic in its stubs only
 
 
 def texts(values: Sequence[str]) -> Column:
@@ -18,10 +18,11 @@ def texts(values: Sequence[str]) -> Column:
     return pa.array(values, type=pa.string())
 
 
-def picked(values: Sequence[str] | Column, index: NDArray[Any]) -> Column:
+def picked(values: "Sequence[str] | Column", index: NDArray[Any]) -> Column:
     """The texts at the given positions."""
     column: Any = values if isinstance(values, pa.Array) else texts(values)
-    return column.take(pa.array(index, type=pa.int64()))
+    taken: Column = column.take(pa.array(index, type=pa.int64()))
+    return taken
 
 
 def iso_times(times_s: NDArray[np.int64]) -> Column:
@@ -32,4 +33,5 @@ def iso_times(times_s: NDArray[np.int64]) -> Column:
     joiner: Any = pa.scalar("")
     whole: Any = pc.binary_join_element_wise(text, zone, joiner)
     known: Any = pa.array(times_s >= 0)
-    return pc.if_else(known, whole, joiner)
+    written: Column = pc.if_else(known, whole, joiner)
+    return written

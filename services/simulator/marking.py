@@ -111,7 +111,7 @@ def mark_block(
     rate = np.asarray(per_day * city.mark_factor[tenures] * loudness, dtype=np.float64)
     coverage = np.array([source.coverage for source in SOURCES])
     own = _draw(rng, window, reporters, calls.active, rate, coverage, role == ROLE_INDEX["private"])
-    forged_rate = _FORGED_MARKS_PER_DAY * calls.spoofed.any(axis=1)
+    forged_rate = np.where(calls.spoofed.any(axis=1), _FORGED_MARKS_PER_DAY, 0.0)
     forged = _draw(
         rng, window, reporters, calls.spoofed, forged_rate, coverage, np.zeros(len(role), bool)
     )

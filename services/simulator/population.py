@@ -204,6 +204,8 @@ def _draw_spoofing(
     length = rng.integers(2, max(3, min(12, window.days // 3)), count)
     first[spoofed] = rng.integers(0, window.days - length)
     last[spoofed] = first[spoofed] + length
+    first[cast["spoofed"]] = int(window.days * 0.7)
+    last[cast["spoofed"]] = first[cast["spoofed"]] + max(3, window.days // 10)
     return first, last
 
 
@@ -253,11 +255,12 @@ def _set_cast_marks(
     difficulty: NDArray[np.float64],
     decoy: NDArray[np.int64],
 ) -> None:
-    factors = {"courier": 5.0, "recycled": 2.0, "recycled_next": 0.0, "fraud": 3.0, "victim": 6.0,
+    factors = {"courier": 5.0, "recycled": 2.0, "recycled_next": 0.0, "fraud": 3.0, "victim": 14.0,
                "one_ring": 2.0, "protected": 5.0, "unmarked": 0.0, "spoofed": 1.0}  # fmt: skip
     for part, factor in factors.items():
         mark_factor[cast[part]] = factor
         difficulty[cast[part]] = 0.05
-    for part in ("courier", "protected"):
-        difficulty[cast[part]] = 0.75
+    # What these are taken for: a nuisance, a nuisance, the shop's own service desk.
+    for part, share in (("courier", 0.55), ("protected", 0.75), ("fraud", 0.30)):
+        difficulty[cast[part]] = share
         decoy[cast[part]] = 0

@@ -32,11 +32,15 @@ _COPIED_RATIO = 0.45
 _REPEATED_RATIO = 0.03
 _ONE_RING_RULE_PER_DAY = 0.25
 # Shares of each kind that platforms import or holders submit; a few private numbers carry a
-# platform's label of former days (china.md section 6, bulk imports). Our assumption.
+# platform's label of former days (china.md section 6, bulk imports), some sellers and swindlers
+# have got themselves a service label. Our assumption.
 _IMPORTED = {
     "courier": (0.60, "A4100"), "delivery": (0.65, "A4110"), "taxi": (0.75, "A4120"),
-    "shop": (0.20, "A4200"), "customer service": (0.35, "A4200"), "private": (0.006, "A4100"),
+    "shop": (0.20, "A4300"), "customer service": (0.35, "A4200"), "private": (0.006, "A4100"),
+    "loans": (0.04, "A4200"), "insurance": (0.04, "A4200"),
+    "fake customer service": (0.06, "A4200"),
 }  # fmt: skip
+_IMPORTED_WRONG_RATIO = 0.05  # a platform's row that names another of its services
 _IMPORT_DAYS = (0.1, 0.5, 0.8)  # of the window, at three in the night
 
 
@@ -96,6 +100,8 @@ def _imports(rng: np.random.Generator, city: City, window: Window) -> Marks:
         tenures.append(chosen)
         categories.append(np.full(len(chosen), CATEGORY_INDEX[code]))
     tenure, category = np.concatenate(tenures), np.concatenate(categories)
+    wrong = rng.random(len(tenure)) < _IMPORTED_WRONG_RATIO
+    category = np.where(wrong, rng.permutation(category), category)
     batch_days = np.floor(np.array(_IMPORT_DAYS) * window.days).astype(np.int64)
     day = batch_days[rng.integers(0, len(batch_days), len(tenure))]
     night_s = rng.integers(3 * 3600, 3 * 3600 + 900, len(tenure))

@@ -18,20 +18,20 @@ _BAD_CODES = np.array([code[:2] in ("A1", "A2", "A3") for code in CATEGORIES])
 _TELLINGS: dict[str, tuple[str, str, str, str]] = {
     "courier": (
         "被误标的快递员", "A courier with hostile marks",
-        "{good} 人按快递标记，{hostile} 人嫌电话多，标成了骚扰或推销。",
-        "{good} of its marks say courier, rightly; {hostile} came from people annoyed by the calls.",
+        "{good} 人标为快递等服务，{hostile} 人嫌电话多，标成了骚扰或推销。",
+        "{good} marks rightly name a service; {hostile} came from people annoyed by the calls.",
     ),
     "recycled": (
         "二次放号的号码", "A reassigned number",
-        "前机主推销保险，被标记 {total} 次；{released} 销号，{assigned} 由新机主启用，此后来电正常。",
+        "前机主推销保险，被标记 {total} 次；{released} 销号，{assigned} 归新机主，此后来电正常。",
         "The former holder sold insurance and drew {total} marks; released {released}, assigned "
         "{assigned} to a private person who never called a stranger.",
     ),
     "fraud": (
         "冒充客服的诈骗号码", "A fraud number",
-        "团伙 {started} 启用的号码，冒充客服办理退款；{total} 次标记中有人误以为真是客服。",
-        "A gang's fresh number, in use since {started}, plays a shop's refund desk; some of its "
-        "{total} marks believe the pretext.",
+        "团伙 {started} 启用，冒充客服办理退款；{total} 次标记中 {good} 次信以为真。",
+        "A gang's fresh number, in use since {started}, plays a shop's refund desk; {good} of its "
+        "{total} marks believe it.",
     ),
     "victim": (
         "遭竞争对手恶意标记的商户", "A competitor's victim",

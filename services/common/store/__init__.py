@@ -114,32 +114,32 @@ def open_store(url: str) -> Store:
         databases = parse_qs(options).get("database", [DEFAULT_DATABASE])
         database = databases[0]
         if not path or (options and "database" not in parse_qs(options)):
-            raise _url_invalid("chdb:PATH or chdb:PATH?database=NAME is meant")
-        return ChdbStore(path, _checked_database(database))
+            raise _url_invalid(url, "chdb:PATH or chdb:PATH?database=NAME is meant")
+        return ChdbStore(path, _checked_database(url, database))
     if scheme == "clickhouse":
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise _url_invalid("host or port cannot be read") from None
+            raise _url_invalid(url, "host or port cannot be read") from None
         if not host or parts.query or parts.fragment:
-            raise _url_invalid("clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE is meant")
+            raise _url_invalid(url, "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE is meant")
         return ClickHouseStore(
             host,
             9000 if port is None else port,
-            _checked_database(parts.path.strip("/") or DEFAULT_DATABASE),
+            _checked_database(url, parts.path.strip("/") or DEFAULT_DATABASE),
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
         )
-    raise _url_invalid("it begins with neither chdb: nor clickhouse://")
+    raise _url_invalid(url, "it begins with neither chdb: nor clickhouse://")
 
 
-def _checked_database(name: str) -> str:
+def _checked_database(url: str, name: str) -> str:
     if not _DATABASE.fullmatch(name):
-        raise _url_invalid("the database's name is not plain letters, digits and _")
+        raise _url_invalid(url, "the database's name is not plain letters, digits and _")
     return name
 
 
-def _url_invalid(why: str) -> InvalidArgument:
-    # The URL itself may hold a password.
-    return InvalidArgument("STORE_URL_INVALID", f"store: bad URL: {why}", field="store")
+def _url_invalid(url: str, why: str) -> InvalidArgument:
+    shown = re.sub(r"//[^/]*@", "//…@", url)  # without the password
+    return InvalidArgument("STORE_URL_INVALID", f"store: bad URL {shown}: {why}", url=shown)

@@ -63,7 +63,8 @@ class ChdbStore:
     """A store in a directory of this machine, for one process at a time.
 
     Threads may share it. Each statement has an engine session of its own for as long as it runs:
-    one session runs one statement at a time, and mixes up the external tables of two.
+    one session runs one statement at a time and mixes up the external tables of two, and after
+    a failure it puts what was left of the result before the next one, so it is closed.
     After `close` of all stores the process may open the same path again, or another.
     """
 
@@ -141,9 +142,7 @@ class ChdbStore:
         try:
             session = Session(str(self._path))
         except RuntimeError as error:
-            raise Unavailable(
-                "STORE_UNAVAILABLE", f"store: {self._path} does not open", path=self._path
-            ) from error
+            raise Unavailable("STORE_UNAVAILABLE", f"store: {self._path} does not open") from error
         session.query(f"USE {self.database}")
         # The old engine asks for no alias; one SQL text for both.
         session.query("SET joined_subquery_requires_alias = 0")
@@ -160,14 +159,24 @@ class ChdbStore:
             raise ValueError(f"a statement takes at most {MAX_EXTERNAL_TABLES} external tables")
         sources = {name: f"Python(external_{i})" for i, name in enumerate(externals)}
         statement = render(sql, params, sources)
-        # The engine finds these by name among the variables of its Python callers.
-        padding = [None] * (MAX_EXTERNAL_TABLES - len(externals))
-        external_0, external_1, external_2, external_3 = [*externals.values(), *padding]
         with self._pool.lend() as session:
             try:
-                return session.query(statement, "ArrowTable")
+                return _query_beside(session, statement, *externals.values())
             except RuntimeError as error:
                 raise _engine_failure(error) from None
+
+
+def _query_beside(
+    session: Session,
+    statement: str,
+    external_0: pa.Table | None = None,
+    external_1: pa.Table | None = None,
+    external_2: pa.Table | None = None,
+    external_3: pa.Table | None = None,
+) -> pa.Table:
+    """Run a statement; the engine finds `Python(external_0)` among its callers' variables."""
+    result: pa.Table = session.query(statement, "ArrowTable")
+    return result
 
 
 def _locked_file(path: Path) -> int:
@@ -175,9 +184,7 @@ def _locked_file(path: Path) -> int:
         path.mkdir(parents=True, exist_ok=True)
         file = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise Unavailable(
-            "STORE_UNAVAILABLE", f"store: {path}: {error.strerror}", path=path
-        ) from error
+        raise Unavailable("STORE_UNAVAILABLE", f"store: {path}: {error.strerror}") from error
     try:
         # The kernel frees it whenever and however the process ends.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

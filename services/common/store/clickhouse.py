@@ -1,5 +1,6 @@
 """The ClickHouse server, over its native protocol."""
 
+import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,11 @@ from services.common.store.statement import checked_name, checked_table_name, re
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 300
 _UNKNOWN_DATABASE_CODE = 81
+# The driver logs a traceback for each lost connection, which its caller hears of as Unavailable.
+logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
+
 _CONNECTION_LOST = (driver_errors.NetworkError, EOFError, ConnectionError)
+_UNANSWERED = (*_CONNECTION_LOST, OSError, driver_errors.SocketTimeoutError)
 
 
 class ClickHouseStore:
@@ -90,7 +95,7 @@ class ClickHouseStore:
                     statement, external_tables=externals, settings={"use_numpy": bool(externals)}
                 )
             except Exception as error:
-                raise self._failure(error, client) from error
+                raise self._failure(error) from error
 
     def insert(self, table: str, columns: Columns) -> int:
         """See Store.insert."""
@@ -107,17 +112,19 @@ class ClickHouseStore:
             try:
                 client.execute(statement, values, columnar=True, settings=settings)
             except Exception as error:
-                raise self._failure(error, client) from error
+                raise self._failure(error) from error
         return rows.num_rows
 
     def use(self, database: str) -> None:
         """See Store.use."""
+        statement = f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}"
         client = self._new_client("default")
         try:
-            client.execute(f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}")
+            client.execute(statement)
         except Exception as error:
-            raise self._failure(error, client) from error
-        client.disconnect()
+            raise self._failure(error) from error
+        finally:
+            client.disconnect()
         self.database = database
         self._pool.renew()
 
@@ -128,14 +135,12 @@ class ClickHouseStore:
     def _read(self, statement: str, externals: list[dict[str, Any]]) -> pa.Table:
         with self._pool.lend() as client:
             try:
-                return client.query_arrow(
-                    statement,
-                    external_tables=externals,
-                    settings={"use_numpy": True},
-                    field_metadata=False,
+                result: pa.Table = client.query_arrow(
+                    statement, external_tables=externals, settings={"use_numpy": True}
                 )
             except Exception as error:
-                raise self._failure(error, client) from error
+                raise self._failure(error) from error
+            return result
 
     def _new_client(self, database: str | None = None) -> Client:
         return Client(
@@ -150,16 +155,12 @@ class ClickHouseStore:
             tcp_keepalive=True,
         )
 
-    def _failure(self, error: Exception, client: Client) -> Exception:
-        # Whatever went wrong, the next statement should not meet its remains.
-        client.disconnect()
+    def _failure(self, error: Exception) -> Exception:
         if isinstance(error, driver_errors.ServerException):
             return engine_failure(error.code, error.message)
-        if isinstance(error, _CONNECTION_LOST | OSError | driver_errors.SocketTimeoutError):
+        if isinstance(error, _UNANSWERED):
             return Unavailable(
-                "STORE_UNAVAILABLE",
-                f"store: no answer from {self._host}:{self._port}",
-                address=f"{self._host}:{self._port}",
+                "STORE_UNAVAILABLE", f"store: no answer from {self._host}:{self._port}"
             )
         if isinstance(error, driver_errors.Error):
             return StoreError(error.code, type(error).__name__)
@@ -184,5 +185,5 @@ def _external_tables(tables: Mapping[str, Columns] | None) -> list[dict[str, Any
     return externals
 
 
-def _as_numpy(column: pa.ChunkedArray) -> "np.ndarray[Any, Any]":
+def _as_numpy(column: "pa.ChunkedArray[Any]") -> "np.ndarray[Any, Any]":
     return column.to_numpy()

@@ -1,14 +1,15 @@
 """The plain Arrow types in which columns enter and leave the store."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from services.common.errors import InvalidArgument
 
-Columns = Mapping[str, "np.ndarray[Any, Any] | Sequence[Any]"] | pa.Table
+Column: TypeAlias = "np.ndarray[Any, Any] | Sequence[Any] | pa.Array[Any]"
+Columns: TypeAlias = Mapping[str, Column] | pa.Table
 
 _PLAIN = {
     pa.int8(): "Int8",
@@ -30,27 +31,31 @@ def as_table(columns: Columns) -> pa.Table:
     """Columns as an Arrow table of plain types, none of them null.
 
     Args:
-        columns: equally long numpy arrays or sequences by name, or a table.
+        columns: equally long numpy arrays, sequences or Arrow arrays by name, or a table.
 
     Raises:
         InvalidArgument: STORE_COLUMNS_INVALID, naming the column: unequal lengths, nulls, text
             that is no Unicode, or a type that the store does not keep.
     """
+    arrays: dict[str, Any] = {}
     if isinstance(columns, pa.Table):
-        arrays = dict(zip(columns.column_names, columns.columns, strict=True))
+        arrays.update(zip(columns.column_names, columns.columns, strict=True))
     else:
-        arrays = {name: _as_array(name, values) for name, values in columns.items()}
+        arrays.update((name, _as_array(name, values)) for name, values in columns.items())
     if len({len(array) for array in arrays.values()}) > 1:
         lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
         raise _invalid(",".join(arrays), f"columns differ in length: {lengths}")
+    fields = []
     for name, array in arrays.items():
-        if array.null_count and not pa.types.is_null(array.type):
+        if array.null_count:
             raise _invalid(name, f"column {name} holds {array.null_count} nulls")
         wanted = plain_type(array.type)
-        if wanted is None or (pa.types.is_null(array.type) and len(array)):
+        if wanted is None:
             raise _invalid(name, f"column {name} has type {array.type}, which is not stored")
         arrays[name] = array if wanted == array.type else array.cast(wanted)
-    return pa.table(arrays)
+        # chDB would read a nullable field as Nullable(…), and LEFT JOIN give NULL for it.
+        fields.append(pa.field(name, wanted, nullable=False))
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
 def plain(table: pa.Table) -> pa.Table:
@@ -92,13 +97,14 @@ def engine_type(arrow_type: pa.DataType) -> str:
     return _PLAIN[arrow_type]
 
 
-def _as_array(name: str, values: "np.ndarray[Any, Any] | Sequence[Any]") -> pa.Array:
+def _as_array(name: str, values: Column) -> "pa.Array[Any]":
     try:
-        # A list of floats may hold NaN, which is a value here and no null.
-        return pa.array(values, from_pandas=False)
+        # NaN is a value here and no null.
+        array: pa.Array[Any] = pa.array(values, from_pandas=False)
     except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError) as error:
         kind = type(error).__name__
         raise _invalid(name, f"column {name} cannot become an Arrow array: {kind}") from None
+    return array
 
 
 def _invalid(columns: str, message: str) -> InvalidArgument:

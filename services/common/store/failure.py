@@ -56,9 +56,7 @@ def engine_failure(code: int, message: str) -> StoreError | DomainError:
     """
     line = one_line(message) if code != _SYNTAX_ERROR_CODE else "the statement's syntax is wrong"
     if code in _PASSING_CODES:
-        return Unavailable(
-            "STORE_UNAVAILABLE", f"store: {_PASSING_CODES[code]}: {line}", engine_code=code
-        )
+        return Unavailable("STORE_UNAVAILABLE", f"store: {_PASSING_CODES[code]}: {line}")
     return StoreError(code, line)
 
 

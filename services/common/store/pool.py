@@ -23,7 +23,7 @@ class Pool(Generic[T]):
 
     @contextmanager
     def lend(self) -> Iterator[T]:
-        """One item, for the caller alone.
+        """One item, for the caller alone; it is disposed of if the caller's block raises.
 
         Raises:
             Unavailable: STORE_UNAVAILABLE after `close`.
@@ -35,11 +35,13 @@ class Pool(Generic[T]):
             item = self._idle.pop() if self._idle else None
         if item is None:
             item = self._make()
+        keep = False
         try:
             yield item
+            keep = True
         finally:
             with self._lock:
-                keep = not self._closed and generation == self._generation
+                keep = keep and not self._closed and generation == self._generation
                 if keep:
                     self._idle.append(item)
             if not keep:

@@ -1,0 +1,274 @@
+"""Composition root: python -m services [NAME...]; without a name, all services in one process."""
+
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from google.longrunning import operations_pb2_grpc
+
+from services.arbitration import server as arbitration
+from services.arbitration.engine import Engine
+from services.common import rpc
+from services.common.clock import Clock, wall_clock_ms
+from services.common.errors import DomainError, InvalidArgument
+from services.common.migrate import migrate
+from services.common.operations import Operations
+from services.common.store import Store, open_store
+from services.features import server as features
+from services.ingest import server as ingest
+from services.ingest.commit import Committer
+from services.reputation import server as reputation
+from services.reputation.publisher import Publisher, Upstream
+from services.reputation.state import PublishedState
+from services.scoring import server as scoring
+from services.scoring.registry import Registry
+from zhengming.arbitration.v1 import arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.scoring.v1 import scoring_pb2_grpc
+
+NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
+ROOT = Path(__file__).parent
+SHIPPED_MODELS = ROOT.parent / "models"
+GRACE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that is set from outside; `environment` names the variables.
+
+    Attributes:
+        store: where the tables are: "chdb:PATH" or "clickhouse://HOST:PORT/DB".
+        address: where this process listens.
+        models: folder of models learned here; shipped models are found besides.
+        key_file: the key of reporters' pseudonyms; made on first use.
+        peers: address of each service that other processes run; "" for this process.
+    """
+
+    store: str
+    address: str
+    models: Path
+    key_file: Path
+    peers: Mapping[str, str]
+
+
+def environment(variables: Mapping[str, str]) -> Configuration:
+    """Read the ZHENGMING_* variables; every one has a default for a laptop."""
+    store = variables.get("ZHENGMING_STORE", "chdb:var/store")
+    beside = Path(store.removeprefix("chdb:") if store.startswith("chdb:") else "var/store")
+    return Configuration(
+        store=store,
+        address=variables.get("ZHENGMING_ADDRESS", "127.0.0.1:50051"),
+        models=Path(variables.get("ZHENGMING_MODELS", f"{beside}.models")),
+        key_file=Path(variables.get("ZHENGMING_KEY_FILE", f"{beside}.key")),
+        peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
+    )
+
+
+class Application:
+    """Services that run in this process."""
+
+    def __init__(
+        self, configuration: Configuration, names: Sequence[str] = NAMES, clock: Clock = wall_clock_ms
+    ) -> None:
+        names = names or NAMES
+        for name in names:
+            if name not in NAMES:
+                raise InvalidArgument(
+                    "FIELD_OUT_OF_RANGE",
+                    f"no service {name!r}; there are {', '.join(NAMES)}",
+                    field="service",
+                    value=name,
+                    expected=", ".join(NAMES),
+                )
+        self._store = open_store(configuration.store)
+        self._closing: list[Callable[[], None]] = []
+        try:
+            for name in NAMES:
+                migrate(self._store, name, ROOT / name / "schema", clock=clock)
+            self._serve(configuration, names, clock)
+        except BaseException:
+            self._close()
+            raise
+
+    def _serve(self, configuration: Configuration, names: Sequence[str], clock: Clock) -> None:
+        store = self._store
+        operations = Operations()
+        self._closing.append(operations.join)
+        committer = published = None
+        if "ingest" in names:
+            committer = Committer(store, clock)
+            self._closing.append(committer.close)
+        stubs = _Stubs(configuration)
+        self._closing.append(stubs.close)
+        registrations: list[rpc.Registration] = [
+            lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
+        ]
+        if committer is not None:
+            ingest_servicer = ingest.IngestServicer(
+                store, committer, clock, read_key(configuration.key_file)
+            )
+            registrations.append(lambda s: ingest.register(s, ingest_servicer))
+        server_address = _Late()
+        stubs.own = server_address
+        if "features" in names:
+            features_servicer = features.FeaturesServicer(
+                store, stubs.ingest, operations, clock
+            )
+            registrations.append(lambda s: features.register(s, features_servicer))
+        if "arbitration" in names:
+            arbitration_servicer = arbitration.ArbitrationServicer(
+                store, Engine(store), operations, clock
+            )
+            registrations.append(lambda s: arbitration.register(s, arbitration_servicer))
+        if "scoring" in names:
+            scoring_servicer = scoring.ScoringServicer(
+                store,
+                Registry(SHIPPED_MODELS, configuration.models),
+                stubs.features,
+                stubs.arbitration,
+                stubs.operations,
+                operations,
+                clock,
+            )
+            registrations.append(lambda s: scoring.register(s, scoring_servicer))
+        publisher = None
+        if "reputation" in names:
+            published = PublishedState()
+            upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
+            publisher = Publisher(store, upstream, published, clock)
+            reputation_servicer = reputation.ReputationServicer(
+                store, published, publisher, stubs.arbitration, operations
+            )
+            registrations.append(lambda s: reputation.register(s, reputation_servicer))
+        self._running = rpc.start(registrations, configuration.address)
+        self.publisher = publisher
+        self.port = self._running.port
+        host = configuration.address.rsplit(":", 1)[0]
+        self.address = f"{host}:{self.port}"
+        server_address.value = self.address
+        self._closing.append(lambda: self._running.stop(GRACE_S))
+
+    def follow(self) -> None:
+        """Publish touched numbers as they come."""
+        if self.publisher is not None:
+            self.publisher.start()
+            self._closing.append(self.publisher.stop)
+
+    def _close(self) -> None:
+        for close in reversed(self._closing):
+            close()
+        self._closing.clear()
+        self._store.close()
+
+    def stop(self) -> None:
+        """Finish what runs, commit what waits, close the store."""
+        self._close()
+
+
+class _Late:
+    """An address that is known once the server listens."""
+
+    value = ""
+
+
+class _Stubs:
+    """Stubs of the services, to their own process or to this one; channels open on first use."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._peers = configuration.peers
+        self._channels: dict[str, grpc.Channel] = {}
+        self.own = _Late()
+
+    def _lazy(self, name: str, make: Callable[[grpc.Channel], object]) -> "_LazyStub":
+        return _LazyStub(lambda: make(self._channel(name)))
+
+    def _channel(self, name: str) -> grpc.Channel:
+        address = self._peers.get(name) or self.own.value
+        if address not in self._channels:
+            self._channels[address] = rpc.connect(address)
+        return self._channels[address]
+
+    @property
+    def ingest(self) -> ingest_pb2_grpc.IngestServiceStub:
+        return self._lazy("ingest", ingest_pb2_grpc.IngestServiceStub)  # type: ignore[return-value]
+
+    @property
+    def features(self) -> features_pb2_grpc.FeaturesServiceStub:
+        return self._lazy("features", features_pb2_grpc.FeaturesServiceStub)  # type: ignore[return-value]
+
+    @property
+    def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:
+        return self._lazy(  # type: ignore[return-value]
+            "arbitration", arbitration_pb2_grpc.ArbitrationServiceStub
+        )
+
+    @property
+    def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:
+        return self._lazy("scoring", scoring_pb2_grpc.ScoringServiceStub)  # type: ignore[return-value]
+
+    @property
+    def operations(self) -> operations_pb2_grpc.OperationsStub:
+        return self._lazy("", operations_pb2_grpc.OperationsStub)  # type: ignore[return-value]
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+
+class _LazyStub:
+    """A stub made at its first call: the port is known only once the server listens."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> object:
+        stub = self.__dict__.setdefault("_stub", None) or self._make()
+        self.__dict__["_stub"] = stub
+        return getattr(stub, name)
+
+
+def read_key(path: Path) -> bytes:
+    """The key of reporters' pseudonyms, 32 bytes; made on first use, readable by us alone."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def store_of(application: Application) -> Store:
+    """The open store, for jobs in the same process."""
+    return application._store
+
+
+def main(names: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
+    )
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    try:
+        application = Application(environment(os.environ), names)
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 1
+    application.follow()
+    print(f"serving on {application.address}", flush=True)
+    stop.wait()
+    application.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,421 @@
+"""Arbitration over the store: what both ways of running share, full and incremental."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.arbitration import domain, queries
+from services.common.store import Store
+from services.common.taxonomy import crosswalk, standard
+
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Arbitrated:
+    """Posteriors of ascending numbers, n rows, and the evidence behind them, e rows.
+
+    Attributes:
+        numbers: int64 (n,).
+        categories, probabilities: (n, up to 5), most probable first; category 0: ordinary.
+        effective_sources: float64 (n,).
+        counts: int64 (n,) each: reporter_count, mark_count, former_mark_count, epoch,
+            epoch_start_ms, first_mark_ms, last_mark_ms.
+        decided_category: int64 (n,): -1 none, 0 cleared, else the category.
+        decided_by: authority of each decision, "" without.
+        evidence: number, label, mark_count, weight, last_mark_ms and log_odds of each row.
+    """
+
+    numbers: I64
+    categories: npt.NDArray[np.uint16]
+    probabilities: npt.NDArray[np.float32]
+    effective_sources: npt.NDArray[np.float64]
+    counts: dict[str, I64]
+    decided_category: I64
+    decided_by: list[str]
+    evidence: dict[str, npt.NDArray[np.generic]]
+
+
+class Engine:
+    """Reads marks, weighs them, keeps the accuracies of the newest run at hand."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._standard, self._crosswalk = standard.load(), crosswalk.load()
+        self._lock = threading.Lock()
+        self._labels: pa.Table | None = None
+        self._accuracies: tuple[int, domain.Vocabulary, domain.Accuracies] | None = None
+        self._proof: set[int] = set()
+
+    def run(self, run: int, as_of_ms: int, finished_ms: int) -> tuple[int, int, int]:
+        """Learn from everything and write the run. Returns numbers, marks, iterations."""
+        with self._lock:
+            self._labels = None
+            self._proof = queries.sources_with_proof(self._store)
+        vocabulary = self._vocabulary()
+        table, marks, context = self._read(as_of_ms, None, vocabulary)
+        weights, kish = domain.saturate(marks, vocabulary.sources)
+        gold = {
+            row: int(np.searchsorted(vocabulary.categories, max(category, 0)))
+            for row, category in enumerate(context.decided_category.tolist())
+            if category >= 0 and category in vocabulary.categories
+        }
+        accuracies = domain.learn(vocabulary, weights, gold)
+        found = self._judge(marks, context, vocabulary, accuracies, weights, kish)
+        self._write(run, found, vocabulary, accuracies)
+        queries.finish_run(
+            self._store, run, as_of_ms, len(found.numbers), len(marks.number_at),
+            accuracies.iteration_count, finished_ms,
+        )  # fmt: skip
+        with self._lock:
+            self._accuracies = (run, vocabulary, accuracies)
+        return len(found.numbers), len(marks.number_at), accuracies.iteration_count
+
+    def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:
+        """Judge the numbers, ascending, with the newest run's accuracies; returns its id too."""
+        run, vocabulary, accuracies = self._current()
+        table, marks, context = self._read(as_of_ms, numbers, vocabulary)
+        if table is not None:  # a label that the run did not know
+            with self._lock:
+                self._labels = None
+            vocabulary, accuracies = self._extend(vocabulary, accuracies)
+            _, marks, context = self._read(as_of_ms, numbers, vocabulary)
+        weights, kish = domain.saturate(marks, vocabulary.sources)
+        return self._judge(marks, context, vocabulary, accuracies, weights, kish), run
+
+    def source_rows(self) -> tuple[int, list[tuple[str, int, float, float]]]:
+        """The newest run and, by source: name, marks, expected accuracy, marks it rests on."""
+        run, vocabulary, accuracies = self._current()
+        counts = queries.source_counts(self._store)
+        labels = self._label_table()
+        names = dict(zip(labels["source"].to_pylist(), labels["name"].to_pylist(), strict=True))
+        prior = np.exp(accuracies.log_prior)
+        rows = []
+        for source, name in sorted(names.items(), key=lambda item: item[1]):
+            mine = vocabulary.sources == source
+            confusion = np.exp(accuracies.log_confusion[mine])
+            right = ((vocabulary.meaning[mine] > 0) * confusion).sum(axis=0)
+            rows.append((name, counts.get(source, 0), float(right @ prior), counts.get(source, 0)))
+        return run, rows  # type: ignore[return-value]
+
+    def label_names(self) -> dict[int, tuple[str, str]]:
+        """(source's name, label) by label key."""
+        table = self._label_table()
+        return {
+            label: (name, text)
+            for label, name, text in zip(
+                table["label"].to_pylist(),
+                table["name"].to_pylist(),
+                table["text"].to_pylist(),
+                strict=True,
+            )
+        }
+
+    def meaning_of(self, label: int) -> int:
+        """The most probable category of a label key."""
+        _, vocabulary, _ = self._current()
+        at = int(np.searchsorted(vocabulary.labels, np.uint64(label)))
+        if at >= len(vocabulary.labels) or vocabulary.labels[at] != np.uint64(label):
+            return standard.UNCLASSIFIED_ID
+        return int(vocabulary.categories[vocabulary.meaning[at].argmax()])
+
+    def _label_table(self) -> pa.Table:
+        with self._lock:
+            if self._labels is None:
+                self._labels = queries.labels(self._store)
+            return self._labels
+
+    def _vocabulary(self, extra: npt.NDArray[np.uint16] | None = None) -> domain.Vocabulary:
+        table = self._label_table()
+        mapped = [
+            self._crosswalk.map_label(name, text).rows
+            for name, text in zip(
+                table["name"].to_pylist(), table["text"].to_pylist(), strict=True
+            )
+        ]
+        used = {category for rows in mapped for category, _ in rows} | {domain.ORDINARY}
+        if extra is not None:
+            used |= set(extra.tolist())
+        categories = np.array(sorted(used), dtype=np.uint16)
+        meaning = np.zeros((len(mapped), len(categories)))
+        half_life = np.ones(len(mapped))
+        for i, rows in enumerate(mapped):
+            for category, weight in rows:
+                meaning[i, np.searchsorted(categories, category)] += weight
+            top = int(categories[meaning[i].argmax()])
+            half_life[i] = self._standard.category_of_id(top).half_life_days * domain.DAY_MS
+        return domain.Vocabulary(
+            labels=table["label"].to_numpy().astype(np.uint64),
+            sources=table["source"].to_numpy().astype(np.uint64),
+            categories=categories,
+            meaning=meaning,
+            half_life_ms=half_life,
+        )
+
+    def _current(self) -> tuple[int, domain.Vocabulary, domain.Accuracies]:
+        with self._lock:
+            current = self._accuracies
+        newest = queries.last_run(self._store) if current is None else current[0]
+        if current is not None:
+            return current
+        vocabulary = self._vocabulary()
+        accuracies = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
+        if newest:
+            stored = queries.accuracies(self._store, newest)
+            learned = stored["category"].to_numpy().astype(np.uint16)
+            vocabulary = self._vocabulary(np.unique(learned))
+            accuracies = _restore(vocabulary, stored)
+        with self._lock:
+            self._proof = queries.sources_with_proof(self._store)
+            self._accuracies = (newest, vocabulary, accuracies)
+            return self._accuracies
+
+    def _extend(
+        self, vocabulary: domain.Vocabulary, accuracies: domain.Accuracies
+    ) -> tuple[domain.Vocabulary, domain.Accuracies]:
+        """Add labels that came since the run, with their starting values."""
+        wider = self._vocabulary(vocabulary.categories)
+        start = domain.starting_accuracies(wider, np.zeros(len(wider.labels)))
+        at = np.searchsorted(wider.labels, vocabulary.labels)
+        columns = np.searchsorted(wider.categories, vocabulary.categories)
+        log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
+        log_confusion[np.ix_(at, columns)] = accuracies.log_confusion
+        log_prior[columns] = accuracies.log_prior
+        extended = domain.Accuracies(log_confusion, log_prior, accuracies.iteration_count)
+        with self._lock:
+            run = self._accuracies[0] if self._accuracies else 0
+            self._accuracies = (run, wider, extended)
+        return wider, extended
+
+    def _read(
+        self, as_of_ms: int, numbers: I64 | None, vocabulary: domain.Vocabulary
+    ) -> tuple[pa.Table | None, domain.Marks, "_Context"]:
+        """Marks that count and their context; the table is returned if a label is not known."""
+        table = queries.marks(self._store, as_of_ms, numbers)
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        label = columns["label"].astype(np.uint64)
+        at = np.minimum(np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0))
+        if len(label) and (
+            not len(vocabulary.labels) or (vocabulary.labels[at] != label).any()
+        ):
+            if numbers is None:
+                raise RuntimeError("a mark has a label without a name")
+            empty = domain.Marks(*([np.zeros(0, np.int64)] * 6))
+            return table, empty, _Context.empty()
+        number = columns["number"].astype(np.int64)
+        epochs = queries.epochs(self._store, as_of_ms, numbers)
+        start, epoch = _lookup(epochs, "start_ms", number), None
+        present = columns["occurred_ms"] >= start
+        decided = queries.decisions(self._store, as_of_ms, numbers)
+        universe = numbers
+        if universe is None:
+            universe = np.unique(np.concatenate([number, decided["number"].to_numpy()]))
+        former = np.bincount(
+            np.searchsorted(universe, number[~present]), minlength=len(universe)
+        ).astype(np.int64)
+        _, source_at = np.unique(columns["source"], return_inverse=True)
+        stands = present.copy()
+        stands[present] = domain.latest_of_reporter(
+            number[present],
+            source_at[present],
+            columns["reporter"][present],
+            columns["occurred_ms"][present],
+        )
+        proof = np.isin(columns["source"], np.array(list(self._proof), dtype=np.uint64))
+        weight = domain.mark_weights(
+            as_of_ms - columns["occurred_ms"],
+            vocabulary.half_life_ms[at],
+            columns["has_call"] > 0,
+            proof,
+            columns["kind"],
+        )
+        marks = domain.Marks(
+            numbers=universe,
+            number_at=np.searchsorted(universe, number[stands]),
+            label_at=at[stands],
+            weight=weight[stands],
+            occurred_ms=columns["occurred_ms"][stands].astype(np.int64),
+            reporter=columns["reporter"][stands].astype(np.uint64),
+        )
+        epoch = _lookup(epochs, "epoch", universe)
+        epoch_start = _lookup(epochs, "start_ms", universe)
+        category = np.full(len(universe), -1, dtype=np.int64)
+        decided_by = [""] * len(universe)
+        for i, row in _rows_at(decided, universe):
+            if decided["decided_at"][row].as_py() >= epoch_start[i]:
+                category[i] = decided["category"][row].as_py()
+                decided_by[i] = decided["authority"][row].as_py()
+        return None, marks, _Context(former, epoch, epoch_start, category, decided_by)
+
+    def _judge(
+        self,
+        marks: domain.Marks,
+        context: "_Context",
+        vocabulary: domain.Vocabulary,
+        accuracies: domain.Accuracies,
+        weights: object,
+        kish: npt.NDArray[np.float64],
+    ) -> Arbitrated:
+        post = domain.posterior(weights, accuracies)  # type: ignore[arg-type]
+        for row in np.flatnonzero(context.decided_category >= 0):
+            place = np.searchsorted(vocabulary.categories, context.decided_category[row])
+            if place < post.shape[1] and (
+                vocabulary.categories[place] == context.decided_category[row]
+            ):
+                post[row] = 0.0
+                post[row, place] = 1.0
+        categories, probabilities = domain.top_categories(post, vocabulary.categories)
+        count = len(marks.numbers)
+        first = np.full(count, np.iinfo(np.int64).max)
+        last = np.zeros(count, dtype=np.int64)
+        np.minimum.at(first, marks.number_at, marks.occurred_ms)
+        np.maximum.at(last, marks.number_at, marks.occurred_ms)
+        mark_count = np.bincount(marks.number_at, minlength=count)
+        # latest_of_reporter leaves one mark a known reporter and source.
+        counts = {
+            "reporter_count": mark_count.astype(np.int64),
+            "mark_count": mark_count.astype(np.int64),
+            "former_mark_count": context.former,
+            "epoch": context.epoch,
+            "epoch_start_ms": context.epoch_start_ms,
+            "first_mark_ms": np.where(mark_count > 0, first, 0),
+            "last_mark_ms": last,
+        }
+        return Arbitrated(
+            numbers=marks.numbers,
+            categories=categories,
+            probabilities=probabilities,
+            effective_sources=kish,
+            counts=counts,
+            decided_category=context.decided_category,
+            decided_by=context.decided_by,
+            evidence=_evidence(marks, vocabulary, accuracies, post, weights),
+        )
+
+    def _write(
+        self,
+        run: int,
+        found: Arbitrated,
+        vocabulary: domain.Vocabulary,
+        accuracies: domain.Accuracies,
+    ) -> None:
+        width = found.categories.shape[1]
+        offsets = pa.array(np.arange(0, (len(found.numbers) + 1) * width, width, dtype=np.int32))
+        queries.insert_run_rows(
+            self._store,
+            "posteriors",
+            run,
+            {
+                "number": found.numbers,
+                "categories": pa.ListArray.from_arrays(offsets, pa.array(found.categories.ravel())),
+                "probabilities": pa.ListArray.from_arrays(
+                    offsets, pa.array(found.probabilities.ravel())
+                ),
+                "effective_sources": found.effective_sources.astype(np.float32),
+                **{
+                    name: column.astype(np.int64 if name.endswith("_ms") else np.uint32)
+                    for name, column in found.counts.items()
+                },
+                "decided_category": found.decided_category.astype(np.int32),
+                "decided_by": pa.array(found.decided_by, pa.string()),
+            },
+        )
+        evidence = {name: c for name, c in found.evidence.items() if name != "log_odds"}
+        queries.insert_run_rows(self._store, "evidence", run, evidence)
+        labels, width = len(vocabulary.labels), len(vocabulary.categories)
+        queries.insert_run_rows(
+            self._store,
+            "accuracies",
+            run,
+            {
+                "label": np.concatenate(
+                    [np.repeat(vocabulary.labels, width), np.zeros(width, np.uint64)]
+                ),
+                "category": np.tile(vocabulary.categories, labels + 1),
+                "log_probability": np.concatenate(
+                    [accuracies.log_confusion.ravel(), accuracies.log_prior]
+                ),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class _Context:
+    former: I64
+    epoch: I64
+    epoch_start_ms: I64
+    decided_category: I64
+    decided_by: list[str]
+
+    @classmethod
+    def empty(cls) -> "_Context":
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(nothing, nothing, nothing, nothing, [])
+
+
+def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:
+    """(place in numbers, row of the table) for every row whose number is there."""
+    keys = table["number"].to_numpy()
+    at = np.minimum(np.searchsorted(numbers, keys), max(len(numbers) - 1, 0))
+    if not len(numbers):
+        return []
+    return [(int(i), row) for row, i in enumerate(at) if numbers[i] == keys[row]]
+
+
+def _lookup(table: pa.Table, name: str, numbers: I64) -> I64:
+    """A column's value at each number, 0 where the table has none; the table is ascending."""
+    keys = table["number"].to_numpy()
+    if len(keys) == 0:
+        return np.zeros(len(numbers), dtype=np.int64)
+    at = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+    values = table[name].to_numpy().astype(np.int64)
+    return np.where(keys[at] == numbers, values[at], 0)
+
+
+def _restore(vocabulary: domain.Vocabulary, stored: pa.Table) -> domain.Accuracies:
+    """Accuracies of a run, with starting values where it knew nothing."""
+    start = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
+    log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
+    label = stored["label"].to_numpy().astype(np.uint64)
+    column = np.searchsorted(vocabulary.categories, stored["category"].to_numpy())
+    value = stored["log_probability"].to_numpy()
+    is_prior = label == 0
+    log_prior[column[is_prior]] = value[is_prior]
+    row = np.searchsorted(vocabulary.labels, label[~is_prior])
+    log_confusion[row, column[~is_prior]] = value[~is_prior]
+    return domain.Accuracies(log_confusion, log_prior)
+
+
+def _evidence(
+    marks: domain.Marks,
+    vocabulary: domain.Vocabulary,
+    accuracies: domain.Accuracies,
+    post: npt.NDArray[np.float64],
+    weights: object,
+) -> dict[str, npt.NDArray[np.generic]]:
+    width = max(len(vocabulary.labels), 1)
+    pair, inverse, count = np.unique(
+        marks.number_at * width + marks.label_at, return_inverse=True, return_counts=True
+    )
+    last = np.zeros(len(pair), dtype=np.int64)
+    np.maximum.at(last, inverse, marks.occurred_ms)
+    number_at, label_at = pair // width, pair % width
+    weight = (
+        np.asarray(weights[number_at, label_at]).ravel() if len(pair) else np.zeros(0)  # type: ignore[index]
+    )
+    best = post[:, 1:].argmax(axis=1) + 1 if post.shape[1] > 1 else np.zeros(len(post), np.int64)
+    log_c = accuracies.log_confusion
+    log_odds = (
+        weight * (log_c[label_at, best[number_at]] - log_c[label_at, 0]) if len(pair) else weight
+    )
+    return {
+        "number": marks.numbers[number_at],
+        "label": vocabulary.labels[label_at] if len(pair) else np.zeros(0, np.uint64),
+        "mark_count": count.astype(np.uint32),
+        "weight": weight.astype(np.float32),
+        "last_mark_ms": last,
+        "log_odds": log_odds,
+    }

@@ -1,0 +1,137 @@
+"""The SQL of the arbitration service."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.common.store import Store
+
+I64 = npt.NDArray[np.int64]
+
+RUN_TABLES = ("posteriors", "evidence", "accuracies")
+
+
+def _only(numbers: I64 | None) -> str:
+    return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
+
+
+def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+    return {} if numbers is None else {"asked": {"number": numbers}}
+
+
+def marks(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """Marks made by then and not withdrawn by then, ascending by number."""
+    sql = f"""
+        SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind
+        FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
+            SELECT mark_key - 1 FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
+        ){_only(numbers)}
+        ORDER BY number, occurred_ms, mark_key
+    """
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """number, start_ms and epoch (assignments so far), ascending by number."""
+    sql = f"""
+        SELECT number, max(occurred_ms) AS start_ms, sum(kind = 1) AS epoch
+        FROM (SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
+              WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2){_only(numbers)})
+        GROUP BY number ORDER BY number
+    """
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def labels(store: Store) -> pa.Table:
+    """label, source, text and the source's name of every label, ascending by label."""
+    return store.query(
+        """
+        SELECT label, any(source) AS source, any(text) AS text, any(name) AS name
+        FROM labels ANY LEFT JOIN (SELECT source, any(name) AS name FROM sources GROUP BY source)
+        USING source
+        GROUP BY label ORDER BY label
+        """
+    )
+
+
+def sources_with_proof(store: Store) -> set[int]:
+    """Keys of the sources that name the call in one mark of a hundred or more."""
+    found = store.query("SELECT source FROM marks GROUP BY source HAVING avg(call_ms > 0) >= 0.01")
+    return set(found["source"].to_pylist())
+
+
+def source_counts(store: Store) -> dict[int, int]:
+    """Marks received, by source key."""
+    found = store.query("SELECT source, count() AS marks FROM marks GROUP BY source")
+    return dict(zip(found["source"].to_pylist(), found["marks"].to_pylist(), strict=True))
+
+
+def decisions(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """The newest decision in force of each number: number, decided_ms, category, authority."""
+    sql = f"""
+        SELECT number, max(decided_ms) AS decided_at, argMax(category, decided_ms) AS category,
+            argMax(authority, decided_ms) AS authority,
+            argMax(valid_until_ms, decided_ms) AS until_ms
+        FROM decisions
+        WHERE decided_ms <= %(as_of)s{_only(numbers)}
+        GROUP BY number HAVING until_ms = 0 OR until_ms > %(as_of)s ORDER BY number
+    """
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def insert_decisions(store: Store, columns: Mapping[str, Sequence[object]]) -> None:
+    """Append decisions."""
+    store.insert("decisions", dict(columns))
+
+
+def insert_run_rows(
+    store: Store, table: str, run: int, columns: Mapping[str, npt.NDArray[np.generic] | pa.Array]
+) -> None:
+    """Append rows of a run to posteriors, evidence or accuracies."""
+    count = len(next(iter(columns.values())))
+    rows = {"run": np.full(count, run, dtype=np.uint64), **columns}
+    store.insert(table, pa.table(rows))
+
+
+def finish_run(
+    store: Store,
+    run: int,
+    as_of_ms: int,
+    number_count: int,
+    mark_count: int,
+    iteration_count: int,
+    finished_ms: int,
+) -> None:
+    """Record that a run is whole, and drop the rows of all but the two newest."""
+    store.insert(
+        "arbitration_runs",
+        {
+            "run": [run],
+            "as_of_ms": [as_of_ms],
+            "number_count": [number_count],
+            "mark_count": [mark_count],
+            "iteration_count": [iteration_count],
+            "finished_ms": [finished_ms],
+        },
+    )
+    kept = store.query("SELECT run FROM arbitration_runs ORDER BY run DESC LIMIT 2")
+    for table in RUN_TABLES:
+        for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
+            if old not in kept["run"].to_pylist():
+                store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")
+
+
+def last_run(store: Store) -> int:
+    """The newest whole run, 0 before the first."""
+    found = store.query("SELECT max(run) AS run FROM arbitration_runs")
+    return int(found["run"][0].as_py() or 0)
+
+
+def accuracies(store: Store, run: int) -> pa.Table:
+    """label, category and log_probability of a run."""
+    return store.query(
+        "SELECT label, category, log_probability FROM accuracies WHERE run = %(run)s", {"run": run}
+    )

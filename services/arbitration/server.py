@@ -1,0 +1,181 @@
+"""zhengming.arbitration.v1 over gRPC."""
+
+import grpc
+import numpy as np
+from google.longrunning import operations_pb2
+
+from services.arbitration import queries
+from services.arbitration.engine import Arbitrated, Engine
+from services.common import rpc
+from services.common.clock import Clock
+from services.common.errors import DomainError, InvalidArgument
+from services.common.numbering import parse
+from services.common.operations import Operations
+from services.common.store import Store
+from services.common.taxonomy import standard
+from services.common.wire import as_of_ms, category_code, check_batch, sorted_keys
+from zhengming.arbitration.v1 import arbitration_pb2 as pb
+from zhengming.arbitration.v1 import arbitration_pb2_grpc as pb_grpc
+
+MAX_BATCH = 10_000
+MIN_PROBABILITY = 0.01
+MAX_EVIDENCE = 20
+
+
+class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
+    """Full runs as jobs, touched numbers at once."""
+
+    def __init__(self, store: Store, engine: Engine, operations: Operations, clock: Clock) -> None:
+        self._store, self._engine = store, engine
+        self._operations, self._clock = operations, clock
+
+    def BatchArbitrate(
+        self, request: pb.BatchArbitrateRequest, context: grpc.ServicerContext
+    ) -> pb.BatchArbitrateResponse:
+        """Judge the numbers in the order asked."""
+        check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
+        keys, place = sorted_keys(request.number_keys)
+        found, run = self._engine.arbitrate(keys, as_of_ms(request, self._clock))
+        names = self._engine.label_names()
+        messages = [self._to_wire(found, i) for i in range(len(keys))]
+        evidence = found.evidence
+        at = np.searchsorted(found.numbers, evidence["number"])
+        for row in np.argsort(-np.abs(evidence["log_odds"]), kind="stable").tolist():
+            message = messages[at[row]]
+            if len(message.evidence) >= MAX_EVIDENCE:
+                continue
+            source, label = names[int(evidence["label"][row])]
+            item = message.evidence.add(
+                source=source,
+                label=label,
+                category=category_code(self._engine.meaning_of(int(evidence["label"][row]))),
+                mark_count=int(evidence["mark_count"][row]),
+                weight=float(evidence["weight"][row]),
+                log_odds=float(evidence["log_odds"][row]),
+            )
+            item.last_mark_time.FromMilliseconds(int(evidence["last_mark_ms"][row]))
+        return pb.BatchArbitrateResponse(
+            posteriors=[messages[i] for i in place.tolist()],
+            accuracy_run_id=str(run) if run else "",
+        )
+
+    def RunArbitration(
+        self, request: pb.RunArbitrationRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Start a full pass."""
+        if not request.run_id.isdigit():
+            raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
+        as_of = as_of_ms(request, self._clock)
+
+        def work() -> pb.RunArbitrationResponse:
+            numbers, marks, iterations = self._engine.run(
+                int(request.run_id), as_of, self._clock()
+            )
+            return pb.RunArbitrationResponse(
+                number_count=numbers, mark_count=marks, iteration_count=iterations
+            )
+
+        return self._operations.start("arbitration", work)
+
+    def ListSources(
+        self, request: pb.ListSourcesRequest, context: grpc.ServicerContext
+    ) -> pb.ListSourcesResponse:
+        """Expected accuracy of each source, Wilson interval (1927) over its marks."""
+        run, rows = self._engine.source_rows()
+        answer = pb.ListSourcesResponse(run_id=str(run) if run else "")
+        for name, marks, accuracy, weight in rows:
+            lower, upper = wilson(accuracy, weight)
+            answer.sources.add(
+                name=name,
+                mark_count=marks,
+                accuracy=accuracy,
+                accuracy_lower=lower,
+                accuracy_upper=upper,
+            )
+        return answer
+
+    def SubmitDecisions(
+        self, request: pb.SubmitDecisionsRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitDecisionsResponse:
+        """Take decisions, each answered in its place."""
+        check_batch(len(request.decisions), MAX_BATCH, "decisions")
+        now_ms = self._clock()
+        rows: list[tuple[object, ...]] = []
+        results = []
+        for decision in request.decisions:
+            result = pb.DecisionResult()
+            try:
+                rows.append((*_decision_row(decision, request.region or "CN", now_ms), now_ms))
+            except DomainError as error:
+                result.error.CopyFrom(rpc.to_status_proto(error))
+            results.append(result)
+        if rows:
+            names = (
+                "number", "decided_ms", "category", "valid_until_ms", "authority", "received_ms",
+            )  # fmt: skip
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            queries.insert_decisions(self._store, dict(zip(names, columns, strict=True)))
+        return pb.SubmitDecisionsResponse(results=results)
+
+    def _to_wire(self, found: Arbitrated, i: int) -> pb.Posterior:
+        counts = {name: int(column[i]) for name, column in found.counts.items()}
+        message = pb.Posterior(
+            number_key=int(found.numbers[i]),
+            effective_sources=float(found.effective_sources[i]),
+            reporter_count=counts["reporter_count"],
+            mark_count=counts["mark_count"],
+            former_mark_count=counts["former_mark_count"],
+            epoch=counts["epoch"],
+        )
+        for category, probability in zip(found.categories[i], found.probabilities[i], strict=True):
+            if probability >= MIN_PROBABILITY:
+                message.distribution.add(
+                    category=category_code(int(category)), probability=float(probability)
+                )
+        for name in ("epoch_start", "first_mark", "last_mark"):
+            if counts[f"{name}_ms"]:
+                getattr(message, f"{name}_time").FromMilliseconds(counts[f"{name}_ms"])
+        if found.decided_category[i] >= 0:
+            message.decided_by = found.decided_by[i]
+            message.decided_category = category_code(int(found.decided_category[i])) or "CLEARED"
+        return message
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % score interval of a share of `count` trials (Wilson 1927, doi 10.2307/2276774)."""
+    if count == 0:
+        return 0.0, 1.0
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = 1.96 * ((share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5) / (1 + z2 / count)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _decision_row(decision: pb.Decision, region: str, now_ms: int) -> tuple[object, ...]:
+    number = parse(decision.number, region)
+    category = 0
+    if decision.category != "CLEARED":
+        category = standard.load().category(decision.category).id
+    decided_ms = decision.decided_time.ToMilliseconds()
+    if not 946_684_800_000 <= decided_ms <= now_ms + 300_000:
+        raise InvalidArgument(
+            "TIME_INVALID",
+            f"decided_time must lie between 2000 and now, not at {decided_ms} ms since 1970",
+            field="decided_time",
+            value=decided_ms,
+        )
+    if len(decision.authority) > 100:
+        raise InvalidArgument(
+            "FIELD_TOO_LONG",
+            f"authority has {len(decision.authority)} characters, at most 100 are allowed",
+            field="authority",
+            length=len(decision.authority),
+            maximum=100,
+        )
+    until_ms = decision.valid_until_time.ToMilliseconds()
+    return number.key, decided_ms, category, until_ms, decision.authority or "CAICT"
+
+
+def register(server: grpc.Server, servicer: ArbitrationServicer) -> None:
+    """Add the service to a server."""
+    pb_grpc.add_ArbitrationServiceServicer_to_server(servicer, server)

@@ -1,0 +1,261 @@
+"""Publishing: full runs as one version, touched numbers within a second or two."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+
+from services.common import posterior
+from services.common.clock import Clock
+from services.common.errors import FailedPrecondition
+from services.common.store import Store
+from services.common.wire import category_id
+from services.reputation import queries, state
+from services.reputation.compose import Judged, Registry, compose
+from services.reputation.rules import UNDECIDED
+from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+BATCH = 5_000
+LIVE = 0
+CALL_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Stubs of the services that a published value is composed from."""
+
+    ingest: ingest_pb2_grpc.IngestServiceStub
+    features: features_pb2_grpc.FeaturesServiceStub
+    arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
+    scoring: scoring_pb2_grpc.ScoringServiceStub
+
+
+class Publisher:
+    """The only writer of the published state."""
+
+    def __init__(
+        self, store: Store, upstream: Upstream, published: state.PublishedState, clock: Clock
+    ) -> None:
+        self._store, self._upstream, self._state = store, upstream, published
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._load()
+
+    def publish_run(self, run: int) -> tuple[int, int, int]:
+        """Publish a full run. Returns version, changed numbers, numbers.
+
+        Raises:
+            FailedPrecondition: JOB_NOT_RUN.
+        """
+        times = queries.run_times(self._store, run)
+        if times is None:
+            raise FailedPrecondition(
+                "JOB_NOT_RUN", f"run {run} is not scored", job="scoring", as_of=""
+            )
+        as_of_ms, cursor, model_version = times
+        judged = _judged_of_run(self._store, run)
+        with self._lock:
+            before = self._state.snapshot
+            live = as_of_ms >= before.as_of_ms
+            version = self._next_version()
+            registry = self._registry(as_of_ms)
+            rows = compose(judged, registry, version, as_of_ms, model_version)
+            if live:
+                changed = state.moved(before, rows)
+                rows = {name: column[changed] for name, column in rows.items()}
+                lineage = LIVE
+            else:  # a pass over the past is kept whole and apart; consumers do not see it
+                lineage = version
+            now_ms = self._clock()
+            total = len(judged.number)
+            if live:
+                known = np.union1d(state.flatten(before)["number"], judged.number)
+                total = len(known)
+            queries.insert_version(
+                self._store, lineage, version, as_of_ms, now_ms, total, cursor, run, rows
+            )
+            if live:
+                self._state.apply(rows, version, as_of_ms, now_ms, cursor)
+        return version, len(rows["number"]), total
+
+    def start(self) -> None:
+        """Follow what ingest commits, in a thread of its own."""
+        self._thread = threading.Thread(target=self._follow, name="publisher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch under way and stop."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def publish_changes(self, wait_s: float) -> bool:
+        """Publish the next batch of touched numbers; whether there was one."""
+        before = self._state.snapshot
+        request = ingest_pb2.ListChangesRequest(cursor=before.change_cursor, page_size=BATCH)
+        request.wait.FromMilliseconds(int(wait_s * 1000))
+        changes = self._upstream.ingest.ListChanges(request, timeout=CALL_TIMEOUT_S)
+        if not changes.number_keys:
+            return False
+        numbers = np.array(changes.number_keys, dtype=np.int64)
+        as_of_ms = self._clock()
+        judged, model_version = self._judge(numbers, as_of_ms)
+        with self._lock:
+            if self._state.snapshot.change_cursor != before.change_cursor:
+                return True  # a full run came between: look again from its cursor
+            version = self._next_version()
+            rows = compose(judged, self._registry(as_of_ms), version, as_of_ms, model_version)
+            changed = state.moved(self._state.snapshot, rows)
+            rows = {name: column[changed] for name, column in rows.items()}
+            now_ms = self._clock()
+            snapshot = self._state.snapshot
+            new = sum(snapshot.find(int(n)) is None for n in rows["number"])
+            queries.insert_version(
+                self._store, LIVE, version, as_of_ms, now_ms, snapshot.number_count + new,
+                changes.next_cursor, 0, rows,
+            )  # fmt: skip
+            self._state.apply(rows, version, as_of_ms, now_ms, changes.next_cursor)
+        return True
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.publish_changes(wait_s=0.5)
+            except grpc.RpcError as error:
+                log.warning("following ingest failed, trying again", extra={"code": str(error)})
+                self._stopping.wait(1.0)
+            except Exception:
+                log.exception("publishing touched numbers failed, trying again")
+                self._stopping.wait(5.0)
+
+    def _judge(self, numbers: "np.ndarray[object, object]", as_of_ms: int) -> tuple[Judged, str]:
+        keys = numbers.tolist()
+        ask = arbitration_pb2.BatchArbitrateRequest(number_keys=keys)
+        ask.as_of_time.FromMilliseconds(as_of_ms)
+        judged = self._upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).posteriors
+        ask_rows = features_pb2.BatchGetFeaturesRequest(number_keys=keys)
+        ask_rows.as_of_time.FromMilliseconds(as_of_ms)
+        rows = self._upstream.features.BatchGetFeatures(ask_rows, timeout=CALL_TIMEOUT_S)
+        count = len(keys)
+        categories = np.zeros((count, queries.TOP), dtype=np.uint16)
+        probabilities = np.zeros((count, queries.TOP), dtype=np.float32)
+        for i, found in enumerate(judged):
+            for j, item in enumerate(found.distribution[: queries.TOP]):
+                categories[i, j] = category_id(item.category)
+                probabilities[i, j] = item.probability
+        counts = {
+            name: np.array([getattr(p, name) for p in judged], dtype=np.int64)
+            for name in ("reporter_count", "mark_count", "former_mark_count", "epoch")
+        }
+        for name in ("first_mark", "last_mark"):
+            times = [getattr(p, f"{name}_time").ToMilliseconds() for p in judged]
+            counts[f"{name}_ms"] = np.array(times, dtype=np.int64)
+        effective = np.array([p.effective_sources for p in judged])
+        more = posterior.columns(
+            categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
+        )
+        more[counts["mark_count"] == 0] = np.nan
+        own = np.array(rows.values, dtype=np.float32).reshape(count, -1)
+        scored = self._upstream.scoring.BatchScore(
+            scoring_pb2.BatchScoreRequest(
+                names=[*rows.names, *posterior.NAMES],
+                values=np.concatenate([own, more], axis=1).ravel().tolist(),
+                contributions=True,
+            ),
+            timeout=CALL_TIMEOUT_S,
+        )
+        decided = [
+            UNDECIDED
+            if not p.decided_category
+            else (0 if p.decided_category == "CLEARED" else category_id(p.decided_category))
+            for p in judged
+        ]
+        return (
+            Judged(
+                number=numbers,
+                categories=categories,
+                probabilities=probabilities,
+                counts=counts,
+                effective_sources=effective,
+                decided=np.array(decided, dtype=np.int64),
+                risk=np.array([score.risk for score in scored.scores]),
+                reasons=[_reasons(score) for score in scored.scores],
+            ),
+            scored.model_version,
+        )
+
+    def _registry(self, as_of_ms: int) -> Registry:
+        table = queries.registrations(self._store, as_of_ms)
+        return Registry(
+            table["number"].to_pylist(), table["prefix"].to_pylist(), table["identity"].to_pylist()
+        )
+
+    def _next_version(self) -> int:
+        known = queries.versions(self._store)["version"].to_pylist()
+        return max(known, default=0) + 1
+
+    def _load(self) -> None:
+        table = queries.versions(self._store)
+        live = [row for row in table.to_pylist() if row["lineage"] == LIVE]
+        if not live:
+            return
+        newest = live[-1]
+        rows = queries.state_at(self._store, LIVE, newest["version"])
+        self._state.apply(
+            rows,
+            newest["version"],
+            newest["as_of_ms"],
+            newest["publish_ms"],
+            newest["change_cursor"],
+        )
+
+
+def _reasons(score: scoring_pb2.Score) -> str:
+    if score.risk < 0.2:
+        return ""
+    raising = [c for c in score.contributions if c.log_odds > 0]
+    return ";".join(c.feature for c in sorted(raising, key=lambda c: -c.log_odds)[:3])
+
+
+def _judged_of_run(store: Store, run: int) -> Judged:
+    """Scores are the list of numbers; a posterior is there for the marked and decided ones."""
+    scored = queries.scores(store, run)
+    found = queries.posteriors(store, run)
+    number = scored["number"].to_numpy().astype(np.int64)
+    at = np.searchsorted(number, found["number"].to_numpy())
+    count = len(number)
+    categories = np.zeros((count, queries.TOP), dtype=np.uint16)
+    probabilities = np.zeros((count, queries.TOP), dtype=np.float32)
+    categories[at] = queries.matrix(found["categories"], np.uint16)
+    probabilities[at] = queries.matrix(found["probabilities"], np.float32)
+
+    def spread(name: str, absent: int = 0) -> "np.ndarray[object, np.dtype[np.int64]]":
+        column = np.full(count, absent, dtype=np.int64)
+        column[at] = found[name].to_numpy()
+        return column
+
+    effective = np.zeros(count)
+    effective[at] = found["effective_sources"].to_numpy()
+    return Judged(
+        number=number,
+        categories=categories,
+        probabilities=probabilities,
+        counts={
+            name: spread(name)
+            for name in ("reporter_count", "mark_count", "former_mark_count", "epoch",
+                         "first_mark_ms", "last_mark_ms")
+        },
+        effective_sources=effective,
+        decided=spread("decided_category", UNDECIDED),
+        risk=scored["risk"].to_numpy().astype(np.float64),
+        reasons=scored["reasons"].to_pylist(),
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""The SQL of the reputation service."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.common.store import Store
+from services.reputation.state import NAMES, Columns
+
+I64 = npt.NDArray[np.int64]
+TOP = 5
+
+
+def run_times(store: Store, run: int) -> tuple[int, str, str] | None:
+    """as_of_ms, change cursor and model version of a scored run; None if not finished."""
+    found = store.query(
+        "SELECT as_of_ms, change_cursor FROM feature_runs WHERE run = %(run)s", {"run": run}
+    )
+    scored = store.query("SELECT model_version FROM score_runs WHERE run = %(run)s", {"run": run})
+    if found.num_rows == 0 or scored.num_rows == 0:
+        return None
+    return (
+        int(found["as_of_ms"][0].as_py()),
+        str(found["change_cursor"][0].as_py()),
+        str(scored["model_version"][0].as_py()),
+    )
+
+
+def scores(store: Store, run: int) -> pa.Table:
+    """number, risk and reasons of a run, ascending by number."""
+    return store.query(
+        "SELECT number, risk, reasons FROM scores WHERE run = %(run)s ORDER BY number",
+        {"run": run},
+    )
+
+
+def posteriors(store: Store, run: int) -> pa.Table:
+    """Posteriors of a run, ascending by number."""
+    return store.query(
+        """
+        SELECT number, categories, probabilities, effective_sources, reporter_count, mark_count,
+            former_mark_count, epoch, first_mark_ms, last_mark_ms, decided_category
+        FROM posteriors WHERE run = %(run)s ORDER BY number
+        """,
+        {"run": run},
+    )
+
+
+def registrations(store: Store, as_of_ms: int) -> pa.Table:
+    """number, prefix and identity of the registrations in force."""
+    return store.query(
+        """
+        SELECT number, prefix, identity FROM registry FINAL
+        WHERE valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+        """,
+        {"as_of": as_of_ms},
+    )
+
+
+def matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[np.generic]:
+    """A list column as (n, TOP), padded with 0."""
+    array = column.combine_chunks()
+    result = np.zeros((len(array), TOP), dtype=dtype)
+    if len(array):
+        lengths = array.value_lengths().to_numpy(zero_copy_only=False)
+        row = np.repeat(np.arange(len(array)), lengths)
+        start = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        result[row, np.arange(len(row)) - start] = array.flatten().to_numpy(zero_copy_only=False)
+    return result
+
+
+def insert_version(
+    store: Store,
+    lineage: int,
+    version: int,
+    as_of_ms: int,
+    publish_ms: int,
+    number_count: int,
+    change_cursor: str,
+    run: int,
+    rows: Columns,
+) -> None:
+    """Append a version: its rows, then the record that publishes them."""
+    count = len(rows["number"])
+    if count:
+        offsets = pa.array(np.arange(0, (count + 1) * TOP, TOP, dtype=np.int32))
+        columns = {"lineage": np.full(count, lineage, dtype=np.uint64)}
+        for name in NAMES:
+            column = rows[name]
+            if column.ndim == 2:
+                columns[name] = pa.ListArray.from_arrays(offsets, pa.array(column.ravel()))
+            elif column.dtype == object:
+                columns[name] = pa.array(column.tolist(), pa.string())
+            else:
+                columns[name] = column
+        store.insert("published", pa.table(columns))
+    store.insert(
+        "versions",
+        {
+            "lineage": [lineage],
+            "version": [version],
+            "as_of_ms": [as_of_ms],
+            "publish_ms": [publish_ms],
+            "number_count": [number_count],
+            "changed_count": [count],
+            "change_cursor": [change_cursor],
+            "run": [run],
+        },
+    )
+
+
+def versions(store: Store) -> pa.Table:
+    """Every version, ascending."""
+    return store.query(
+        """
+        SELECT lineage, version, as_of_ms, publish_ms, number_count, change_cursor, run
+        FROM versions ORDER BY version
+        """
+    )
+
+
+def state_at(store: Store, lineage: int, version: int) -> Columns:
+    """Rows of a lineage at a version, ascending by number."""
+    picked = ", ".join(f"argMax({name}, version) AS last_{name}" for name in NAMES[2:])
+    table = store.query(
+        f"""
+        SELECT number, max(version) AS last_version, {picked} FROM published
+        WHERE lineage = %(lineage)s AND version <= %(version)s
+            AND version IN (SELECT version FROM versions)
+        GROUP BY number ORDER BY number
+        """,
+        {"lineage": lineage, "version": version},
+    )
+    rows: Columns = {"number": table["number"].to_numpy()}
+    for name in NAMES[1:]:
+        column = table[f"last_{name}"]
+        if pa.types.is_list(column.type):
+            rows[name] = matrix(column, np.uint16 if name == "categories" else np.float32)
+        elif pa.types.is_string(column.type):
+            rows[name] = column.to_numpy(zero_copy_only=False)
+        else:
+            rows[name] = column.to_numpy()
+    return rows

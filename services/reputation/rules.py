@@ -1,0 +1,187 @@
+"""The publishing rules: an ordered tuple; the first that applies decides, and is stored. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.numbering import Kind
+from services.common.taxonomy import standard
+
+F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+MIN_REPORTERS = 6
+"""Distinct reporters that establish a label (china.md R06; Tencent shows one from about six)."""
+MIN_SOURCES = 1.8
+"""Or so many effective sources: two of nearly equal weight."""
+MIN_PROBABILITY = 0.6
+"""Posterior from which a category is published as established."""
+CONTESTED_PROBABILITY = 0.4
+"""Below it, with several marks, sources contradict each other."""
+BEHAVIOUR_RISK = 0.7
+"""Risk from which a number nobody marked is noticed for its behaviour alone."""
+LOW_RISK = 0.2
+"""Below it a nuisance label is no more than a notice."""
+
+PROTECTED_IDENTITIES = ("C01", "C02", "C03", "C04")
+"""Axis C: emergency and public service, anti-fraud, verified and registered numbers."""
+
+CLEARED = 0
+UNDECIDED = -1
+
+
+class State(IntEnum):
+    """The wire's ReputationState."""
+
+    UNKNOWN = 1
+    PROVISIONAL = 2
+    ESTABLISHED = 3
+    CONTESTED = 4
+    DISPUTED = 5
+    ADJUDICATED = 6
+    SPOOFED = 7
+    PROTECTED = 8
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of n numbers.
+
+    Attributes:
+        kind: uint8 (n,), Kind.
+        protected: bool (n,), registered under a protected identity.
+        category: int64 (n,), most probable category, 0 ordinary.
+        probability: float64 (n,), its posterior.
+        risk: float64 (n,).
+        reporter_count, mark_count: int64 (n,).
+        effective_sources: float64 (n,).
+        decided: int64 (n,): UNDECIDED, CLEARED or a category.
+    """
+
+    kind: npt.NDArray[np.uint8]
+    protected: Mask
+    category: npt.NDArray[np.int64]
+    probability: F64
+    risk: F64
+    reporter_count: npt.NDArray[np.int64]
+    mark_count: npt.NDArray[np.int64]
+    effective_sources: F64
+    decided: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named, versioned rule.
+
+    Attributes:
+        rule_id: name@version, stored with the outcome.
+        applies: which numbers it decides, of those no earlier rule has.
+        state: the state it gives.
+        shows_category: whether the category is published.
+        max_level: cap of the level.
+        reason: reason code put first, "" none.
+    """
+
+    rule_id: str
+    applies: Callable[[Findings], Mask]
+    state: State
+    shows_category: bool
+    max_level: int
+    reason: str = ""
+
+
+def _illegal(found: Findings) -> Mask:
+    return np.asarray(found.category // 1000 == 1)
+
+
+def _contested(found: Findings) -> Mask:
+    return np.asarray(
+        (found.probability < CONTESTED_PROBABILITY) & (found.mark_count >= 3)
+    )
+
+
+def _established(found: Findings) -> Mask:
+    enough = (found.reporter_count >= MIN_REPORTERS) | (found.effective_sources >= MIN_SOURCES)
+    return np.asarray((found.probability >= MIN_PROBABILITY) & enough)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("relay_number@1", lambda f: f.kind == Kind.CN_RELAY, State.UNKNOWN, False, 0, "RELAY"),
+    Rule("decided_clear@1", lambda f: f.decided == CLEARED, State.ADJUDICATED, False, 0, "CLEARED"),
+    Rule("decided@1", lambda f: f.decided > CLEARED, State.ADJUDICATED, True, 4, "DECIDED"),
+    Rule("protected@1", lambda f: f.protected, State.PROTECTED, False, 0, "PROTECTED"),
+    Rule(
+        "behaviour_only@1",
+        lambda f: (f.mark_count == 0) & (f.risk >= BEHAVIOUR_RISK),
+        State.PROVISIONAL,
+        False,
+        1,
+        "BEHAVIOUR",
+    ),
+    Rule("nothing_known@1", lambda f: f.mark_count == 0, State.UNKNOWN, False, 0),
+    Rule("ordinary@1", lambda f: f.category == 0, State.PROVISIONAL, False, 0, "MARKS_WEAK"),
+    Rule("contested@1", _contested, State.CONTESTED, False, 1, "MARKS_CONFLICT"),
+    # Crowd marks alone never establish an illegal label (DESIGN section 4, china.md R06).
+    Rule("illegal_by_crowd@1", _illegal, State.PROVISIONAL, True, 3, "MARKS_ILLEGAL"),
+    Rule("crowd_established@1", _established, State.ESTABLISHED, True, 4, "MARKS_AGREE"),
+    Rule("crowd_provisional@1", lambda f: f.mark_count > 0, State.PROVISIONAL, True, 1, "MARKS_FEW"),
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the rules make of n numbers.
+
+    Attributes:
+        category: uint16 (n,), 0 none.
+        probability: float32 (n,), of the category, 0 without.
+        level, state: uint8 (n,).
+        rule: (n,), place in RULES.
+    """
+
+    category: npt.NDArray[np.uint16]
+    probability: npt.NDArray[np.float32]
+    level: npt.NDArray[np.uint8]
+    state: npt.NDArray[np.uint8]
+    rule: npt.NDArray[np.int64]
+
+
+def decide(found: Findings) -> Published:
+    """Apply the rules; every number is decided by exactly one."""
+    count = len(found.category)
+    rule = np.full(count, len(RULES) - 1, dtype=np.int64)
+    open_ = np.ones(count, dtype=bool)
+    for at, candidate in enumerate(RULES):
+        taken = open_ & candidate.applies(found)
+        rule[taken] = at
+        open_ &= ~taken
+    state = np.array([r.state for r in RULES], dtype=np.uint8)[rule]
+    shown = np.array([r.shows_category for r in RULES])[rule]
+    cap = np.array([r.max_level for r in RULES], dtype=np.int64)[rule]
+    category = np.where(found.decided > CLEARED, found.decided, found.category)
+    level = np.minimum(_levels(category), cap)
+    behaviour = np.array([r.rule_id == "behaviour_only@1" for r in RULES])[rule]
+    level = np.where(behaviour, 1, level)
+    undecided = found.decided <= CLEARED
+    level = np.where(undecided & (found.risk < LOW_RISK), np.minimum(level, 1), level)
+    probability = np.where(found.decided > CLEARED, 1.0, found.probability)
+    return Published(
+        category=np.where(shown, category, 0).astype(np.uint16),
+        probability=np.where(shown, probability, 0).astype(np.float32),
+        level=level.astype(np.uint8),
+        state=state,
+        rule=rule,
+    )
+
+
+def _levels(category: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    std = standard.load()
+    level = {0: 0}
+    for known in np.unique(category).tolist():
+        if known:
+            level[known] = std.level_of(std.category_of_id(known).code)
+    keys = np.array(sorted(level))
+    return np.array([level[k] for k in keys])[np.searchsorted(keys, category)]

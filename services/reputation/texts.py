@@ -1,0 +1,38 @@
+"""Reasons and display texts in words, Chinese and English."""
+
+from services.common.taxonomy import standard
+
+_RULES = {
+    "RELAY": ("号码保护中间号，不累积标记", "Relay number: marks never accumulate on it"),
+    "CLEARED": ("经核查无不良", "Reviewed and cleared"),
+    "DECIDED": ("主管机构或评审认定", "Decided by an authority or a review"),
+    "PROTECTED": ("公共服务或已登记号码", "Public service or registered number"),
+    "BEHAVIOUR": ("呼叫行为异常", "Its calls look unwanted"),
+    "MARKS_WEAK": ("标记不足以说明问题", "Its marks do not add up to anything"),
+    "MARKS_CONFLICT": ("各来源标记不一致", "Sources contradict each other"),
+    "MARKS_ILLEGAL": (
+        "用户标记涉嫌违法，待核实",
+        "Marked as illegal by users; not confirmed by an authority",
+    ),
+    "MARKS_AGREE": ("多个独立来源标记一致", "Independent marks agree"),
+    "MARKS_FEW": ("标记较少", "Few marks so far"),
+}
+
+
+def reason(code: str) -> tuple[str, str]:
+    """A reason code in Chinese and English; a feature is named as it is."""
+    if code in _RULES:
+        return _RULES[code]
+    words = code.replace("_", " ")
+    return f"特征：{words}", f"feature: {words}"
+
+
+def display(category: str, level: int, marks: int) -> tuple[str, str]:
+    """What a handset may show; empty texts without a category and level."""
+    if not category or not level:
+        return "", ""
+    found = standard.load().category(category)
+    return (
+        f"被{marks}人标记为{found.name_zh}" if marks else found.name_zh,
+        f"marked as {found.name_en} by {marks}" if marks else found.name_en,
+    )

@@ -1,0 +1,184 @@
+"""Learning and applying the risk model. Pure: arrays in, arrays out."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from services.common.errors import FailedPrecondition, InvalidArgument
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+Y = npt.NDArray[np.bool_]
+
+FOLDS = 4
+MAX_TREES = 400
+MIN_EXAMPLES = 20
+"""Fewest positive and negative examples to learn from."""
+
+PARAMETERS: dict[str, Any] = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 40,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 127,
+    "verbosity": -1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 2,
+}
+
+_POSITIVE = re.compile(r"marks\s*>=\s*([1-9]\d{0,5})")
+
+
+@dataclass(frozen=True)
+class RiskModel:
+    """A booster and its calibration.
+
+    Attributes:
+        booster: the LightGBM model.
+        names: features, in order.
+        slope, intercept: risk = sigmoid(slope * margin + intercept) (Platt 1999).
+        version: names the model.
+    """
+
+    booster: lgb.Booster
+    names: tuple[str, ...]
+    slope: float
+    intercept: float
+    version: str
+
+    def risk(self, rows: F32) -> F64:
+        """Calibrated probability of each row, float64 (n,)."""
+        margin = self.booster.predict(rows, raw_score=True, num_threads=2)
+        return sigmoid(self.slope * np.asarray(margin) + self.intercept)
+
+    def contributions(self, rows: F32) -> F64:
+        """Log odds that each feature adds, (n, features) (TreeSHAP, Lundberg et al. 2020)."""
+        parts = np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=2))
+        return self.slope * parts[:, :-1]
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Accept rows with these features.
+
+        Raises:
+            FailedPrecondition: MODEL_FEATURES_MISMATCH.
+        """
+        if names != self.names:
+            missing = sorted(set(self.names) - set(names))
+            unexpected = sorted(set(names) - set(self.names))
+            raise FailedPrecondition(
+                "MODEL_FEATURES_MISMATCH",
+                f"model {self.version} expects other features: missing {missing}, "
+                f"unexpected {unexpected}, or another order",
+                model="risk",
+                version=self.version,
+                missing=missing,
+                unexpected=unexpected,
+            )
+
+
+def sigmoid(x: F64) -> F64:
+    """1 / (1 + e^-x)."""
+    return np.asarray(0.5 * (1 + np.tanh(x / 2)))
+
+
+def positive_minimum(rule: str) -> int:
+    """Read "marks>=N".
+
+    Raises:
+        InvalidArgument: POSITIVE_RULE_INVALID.
+    """
+    found = _POSITIVE.fullmatch(rule.strip() or "marks>=3")
+    if not found:
+        raise InvalidArgument(
+            "POSITIVE_RULE_INVALID",
+            f"positive must read like 'marks>=3', not {rule[:80]!r}",
+            field="positive",
+            value=rule[:80],
+            expected="marks>=N",
+        )
+    return int(found[1])
+
+
+def fit(rows: F32, bad: Y, seed: int) -> tuple[lgb.Booster, float, float, F64, int]:
+    """Learn from all rows; trees and calibration come from folds that were kept apart.
+
+    Returns:
+        Booster, slope, intercept, out-of-fold risk (n,), trees.
+
+    Raises:
+        FailedPrecondition: TRAINING_SET_TOO_SMALL.
+    """
+    positive, negative = int(bad.sum()), int((~bad).sum())
+    if min(positive, negative) < MIN_EXAMPLES:
+        raise FailedPrecondition(
+            "TRAINING_SET_TOO_SMALL",
+            f"{positive} positive and {negative} negative examples; "
+            f"at least {MIN_EXAMPLES} of each are needed",
+            positive_count=positive,
+            negative_count=negative,
+            minimum=MIN_EXAMPLES,
+        )
+    parameters = {**PARAMETERS, "seed": seed}
+    fold = np.random.default_rng(seed).permutation(len(bad)) % FOLDS
+    margin = np.empty(len(bad))
+    trees = []
+    for i in range(FOLDS):
+        held = fold == i
+        train = lgb.Dataset(rows[~held], bad[~held].astype(np.int8), params=parameters)
+        booster = lgb.train(
+            parameters,
+            train,
+            MAX_TREES,
+            valid_sets=[lgb.Dataset(rows[held], bad[held].astype(np.int8), reference=train)],
+            callbacks=[lgb.early_stopping(30, verbose=False)],
+        )
+        trees.append(booster.best_iteration)
+        margin[held] = booster.predict(rows[held], raw_score=True)
+    count = max(int(np.mean(trees)), 1)
+    booster = lgb.train(parameters, lgb.Dataset(rows, bad.astype(np.int8)), count)
+    slope, intercept = platt(margin, bad)
+    return booster, slope, intercept, sigmoid(slope * margin + intercept), count
+
+
+def platt(margin: F64, bad: Y) -> tuple[float, float]:
+    """Slope and intercept that make sigmoid(slope * margin + intercept) calibrated (Platt 1999)."""
+    sign = np.where(bad, 1.0, -1.0)
+
+    def loss(x: F64) -> tuple[float, F64]:
+        z = sign * (x[0] * margin + x[1])
+        wrong = sigmoid(-z) * -sign
+        value = np.logaddexp(0, -z).mean()
+        return float(value), np.array([(wrong * margin).mean(), wrong.mean()])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B")
+    return float(max(found.x[0], 1e-3)), float(found.x[1])
+
+
+def metrics(risk: F64, bad: Y) -> dict[str, float]:
+    """AUC (Mann-Whitney, ties shared), average precision, ECE of ten bins, Brier score."""
+    order = np.argsort(-risk, kind="stable")
+    y, p = bad[order].astype(float), risk[order]
+    last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
+    tp, seen = np.cumsum(y)[last], last + 1.0
+    positive, negative = y.sum(), len(y) - y.sum()
+    gained = np.diff(np.append(0.0, tp))
+    fp = seen - tp
+    below = negative - fp + np.diff(np.append(0.0, fp)) / 2
+    bins = np.minimum((risk * 10).astype(int), 9)
+    gap = np.bincount(bins, risk - bad, minlength=10)
+    return {
+        "auc": float((gained * below).sum() / (positive * negative)),
+        "pr_auc": float((gained * tp / seen).sum() / positive),
+        "ece": float(np.abs(gap).sum() / len(risk)),
+        "brier": float(np.mean((risk - bad) ** 2)),
+    }

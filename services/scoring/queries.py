@@ -1,0 +1,103 @@
+"""The SQL of the scoring service."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.common.store import Store
+
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+
+
+def run_names(store: Store, run: int) -> list[str] | None:
+    """Names of a run's features; None where features or arbitration are not finished."""
+    found = store.query("SELECT names FROM feature_runs WHERE run = %(run)s", {"run": run})
+    judged = store.query("SELECT run FROM arbitration_runs WHERE run = %(run)s", {"run": run})
+    if found.num_rows == 0 or judged.num_rows == 0:
+        return None
+    return str(found["names"][0].as_py()).split(",")
+
+
+def feature_rows(store: Store, run: int, after: int, limit: int) -> tuple[I64, F32]:
+    """Numbers above `after`, ascending, at most `limit`, and their rows (n, features)."""
+    table = store.query(
+        """
+        SELECT number, row FROM features WHERE run = %(run)s AND number > %(after)s
+        ORDER BY number LIMIT %(limit)s
+        """,
+        {"run": run, "after": after, "limit": limit},
+    )
+    return table["number"].to_numpy().astype(np.int64), _matrix(table["row"], np.float32)
+
+
+def posteriors(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDArray[np.generic]]:
+    """Posteriors of low <= number <= high, ascending."""
+    table = store.query(
+        """
+        SELECT number, categories, probabilities, effective_sources, mark_count, former_mark_count
+        FROM posteriors WHERE run = %(run)s AND number >= %(low)s AND number <= %(high)s
+        ORDER BY number
+        """,
+        {"run": run, "low": low, "high": high},
+    )
+    found = {
+        name: table[name].to_numpy()
+        for name in ("number", "effective_sources", "mark_count", "former_mark_count")
+    }
+    found["categories"] = _matrix(table["categories"], np.uint16)
+    found["probabilities"] = _matrix(table["probabilities"], np.float32)
+    return found
+
+
+def _matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[np.generic]:
+    """A list column whose lists are equally long, as (n, length)."""
+    array = column.combine_chunks()
+    count = len(array)
+    flat = array.flatten().to_numpy(zero_copy_only=False).astype(dtype)
+    return flat.reshape(count, -1) if count else flat.reshape(0, 0)
+
+
+def marks_between(store: Store, start_ms: int, end_ms: int) -> tuple[I64, I64]:
+    """Numbers marked in (start, end], ascending, and how often."""
+    table = store.query(
+        """
+        SELECT number, count() AS marks FROM marks
+        WHERE occurred_ms > %(start)s AND occurred_ms <= %(end)s AND withdrawn = 0
+        GROUP BY number ORDER BY number
+        """,
+        {"start": start_ms, "end": end_ms},
+    )
+    return table["number"].to_numpy().astype(np.int64), table["marks"].to_numpy().astype(np.int64)
+
+
+def insert_scores(store: Store, run: int, numbers: I64, risk: F32, reasons: list[str]) -> None:
+    """Append scores to a run."""
+    store.insert(
+        "scores",
+        {
+            "run": np.full(len(numbers), run, dtype=np.uint64),
+            "number": numbers,
+            "risk": risk,
+            "reasons": reasons,
+        },
+    )
+
+
+def finish_run(
+    store: Store, run: int, model_version: str, number_count: int, finished_ms: int
+) -> None:
+    """Record that a run is whole, and drop the rows of all but the two newest."""
+    store.insert(
+        "score_runs",
+        {
+            "run": [run],
+            "model_version": [model_version],
+            "number_count": [number_count],
+            "finished_ms": [finished_ms],
+        },
+    )
+    kept = store.query("SELECT run FROM score_runs ORDER BY run DESC LIMIT 2")["run"].to_pylist()
+    for old in store.query("SELECT DISTINCT run FROM scores")["run"].to_pylist():
+        if old not in kept:
+            store.execute(f"ALTER TABLE scores DROP PARTITION {int(old)}")

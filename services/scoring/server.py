@@ -1,0 +1,280 @@
+"""zhengming.scoring.v1 over gRPC, and its jobs."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from google.longrunning import operations_pb2, operations_pb2_grpc
+
+from services.common import operations as jobs
+from services.common import posterior
+from services.common.clock import Clock
+from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.operations import Operations
+from services.common.store import Store
+from services.common.wire import as_of_ms, check_batch
+from services.scoring import domain, queries
+from services.scoring.registry import Registry
+from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.scoring.v1 import scoring_pb2 as pb
+from zhengming.scoring.v1 import scoring_pb2_grpc as pb_grpc
+
+MAX_BATCH = 10_000
+CHUNK = 250_000
+REASON_RISK = 0.2
+"""Risk from which the job looks for reasons."""
+MAX_REASONS = 3
+DAY_MS = 86_400_000
+
+
+class ScoringServicer(pb_grpc.ScoringServiceServicer):
+    """Scores with the active model."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        features: features_pb2_grpc.FeaturesServiceStub,
+        arbitration: arbitration_pb2_grpc.ArbitrationServiceStub,
+        waiting: operations_pb2_grpc.OperationsStub,
+        operations: Operations,
+        clock: Clock,
+    ) -> None:
+        self._store, self._registry, self._clock = store, registry, clock
+        self._features, self._arbitration, self._waiting = features, arbitration, waiting
+        self._operations = operations
+
+    def BatchScore(
+        self, request: pb.BatchScoreRequest, context: grpc.ServicerContext
+    ) -> pb.BatchScoreResponse:
+        """Score the rows in order."""
+        width = len(request.names)
+        if not width or len(request.values) % width:
+            raise InvalidArgument(
+                "COLUMN_LENGTH_MISMATCH",
+                f"values has {len(request.values)} entries, no multiple of {width} names",
+                field="values",
+                length=len(request.values),
+                expected=width,
+            )
+        rows = np.array(request.values, dtype=np.float32).reshape(-1, width)
+        check_batch(len(rows), MAX_BATCH, "values")
+        model = self._registry.active("risk")
+        model.check(tuple(request.names))
+        scores = [pb.Score(risk=risk) for risk in model.risk(rows).tolist()]
+        if request.contributions:
+            parts = model.contributions(rows)
+            for score, row, part in zip(scores, rows, parts, strict=True):
+                for at in np.argsort(-np.abs(part), kind="stable")[:10].tolist():
+                    score.contributions.add(
+                        feature=model.names[at], value=float(row[at]), log_odds=float(part[at])
+                    )
+        return pb.BatchScoreResponse(scores=scores, model_version=model.version)
+
+    def RunScoring(
+        self, request: pb.RunScoringRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Start the job."""
+        run = int(request.run_id) if request.run_id.isdigit() else 0
+        names = self._run_names(run)
+        return self._operations.start("scoring", lambda: self._score(run, names))
+
+    def TrainModel(
+        self, request: pb.TrainModelRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Start the job."""
+        if request.name != "risk":
+            raise InvalidArgument(
+                "FIELD_OUT_OF_RANGE",
+                f"name must be 'risk', not {request.name[:40]!r}",
+                field="name",
+                value=request.name[:40],
+                expected="risk",
+            )
+        if not 0 <= request.horizon_days <= 365:
+            raise InvalidArgument(
+                "FIELD_OUT_OF_RANGE",
+                f"horizon_days must be 1 to 365, not {request.horizon_days}",
+                field="horizon_days",
+                value=request.horizon_days,
+                expected="1 to 365",
+            )
+        domain.positive_minimum(request.positive)
+        return self._operations.start("training", lambda: self._train(request))
+
+    def ListModels(
+        self, request: pb.ListModelsRequest, context: grpc.ServicerContext
+    ) -> pb.ListModelsResponse:
+        """List the stored models."""
+        return pb.ListModelsResponse(
+            models=[
+                pb.Model(name="risk", version=version, active=active, card_json=card)
+                for version, card, active in self._registry.cards("risk")
+            ]
+        )
+
+    def ActivateModel(
+        self, request: pb.ActivateModelRequest, context: grpc.ServicerContext
+    ) -> pb.Model:
+        """Switch to a stored model."""
+        model = self._registry.activate(request.name, request.version)
+        return pb.Model(name=request.name, version=model.version, active=True)
+
+    def _run_names(self, run: int) -> tuple[str, ...]:
+        names = queries.run_names(self._store, run)
+        if names is None:
+            raise FailedPrecondition(
+                "JOB_NOT_RUN",
+                f"features and arbitration of run {run} are not finished",
+                job="arbitration",
+                as_of="",
+            )
+        return (*names, *posterior.NAMES)
+
+    def _score(self, run: int, names: tuple[str, ...]) -> pb.RunScoringResponse:
+        model = self._registry.active("risk")
+        model.check(names)
+        after, total = -1, 0
+        while True:
+            numbers, rows = self._rows(run, after)
+            if not len(numbers):
+                break
+            risk = model.risk(rows)
+            reasons = _reasons(model, rows, risk)
+            queries.insert_scores(self._store, run, numbers, risk.astype(np.float32), reasons)
+            after, total = int(numbers[-1]), total + len(numbers)
+        queries.finish_run(self._store, run, model.version, total, self._clock())
+        return pb.RunScoringResponse(number_count=total, model_version=model.version)
+
+    def _rows(self, run: int, after: int) -> tuple[npt.NDArray[np.int64], domain.F32]:
+        """The next chunk of numbers and their whole rows, features then posterior."""
+        numbers, rows = queries.feature_rows(self._store, run, after, CHUNK)
+        if not len(numbers):
+            return numbers, rows
+        found = queries.posteriors(self._store, run, int(numbers[0]), int(numbers[-1]))
+        more = np.full((len(numbers), len(posterior.NAMES)), np.nan, dtype=np.float32)
+        # A number without marks has no posterior of its own in a run: unknown, as when serving.
+        at = np.minimum(np.searchsorted(numbers, found["number"]), len(numbers) - 1)
+        have = (numbers[at] == found["number"]) & (found["mark_count"] > 0)
+        if have.any():
+            columns = posterior.columns(
+                found["categories"],
+                found["probabilities"],
+                found["effective_sources"],
+                found["mark_count"],
+                found["former_mark_count"],
+            )
+            more[at[have]] = columns[have]
+        return numbers, np.concatenate([rows, more], axis=1)
+
+    def _train(self, request: pb.TrainModelRequest) -> pb.Model:
+        as_of = as_of_ms(request, self._clock)
+        features = features_pb2.BuildFeaturesRequest()
+        features.as_of_time.FromMilliseconds(as_of)
+        built = features_pb2.BuildFeaturesResponse()
+        jobs.wait(self._waiting, self._features.BuildFeatures(features, timeout=60), built)
+        judge = arbitration_pb2.RunArbitrationRequest(run_id=built.run_id)
+        judge.as_of_time.FromMilliseconds(as_of)
+        jobs.wait(
+            self._waiting,
+            self._arbitration.RunArbitration(judge, timeout=60),
+            arbitration_pb2.RunArbitrationResponse(),
+        )
+        names = self._run_names(int(built.run_id))
+        parts, after = [], -1
+        while True:
+            numbers, rows = self._rows(int(built.run_id), after)
+            if not len(numbers):
+                break
+            parts.append((numbers, rows))
+            after = int(numbers[-1])
+        if not parts:
+            raise FailedPrecondition(
+                "TRAINING_SET_TOO_SMALL",
+                "no number is known as of that time",
+                positive_count=0,
+                negative_count=0,
+                minimum=domain.MIN_EXAMPLES,
+            )
+        numbers = np.concatenate([n for n, _ in parts])
+        rows = np.concatenate([r for _, r in parts])
+        del parts
+        chosen, bad = self._examples(request, as_of, numbers)
+        return self._learn(request, as_of, names, rows[chosen], bad[chosen])
+
+    def _examples(
+        self, request: pb.TrainModelRequest, as_of: int, numbers: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.bool_], domain.Y]:
+        """Which numbers are examples, and which of them are positive; bool (n,) each."""
+        if request.HasField("truth"):
+            keys = np.array(request.truth.number_keys, dtype=np.int64)
+            known = np.isin(numbers, keys)
+            return known, np.isin(numbers, keys[np.array(request.truth.bad, dtype=bool)])
+        end = as_of + (request.horizon_days or 30) * DAY_MS
+        later, count = queries.marks_between(self._store, as_of, end)
+        minimum = domain.positive_minimum(request.positive)
+        return np.ones(len(numbers), bool), np.isin(numbers, later[count >= minimum])
+
+    def _learn(
+        self,
+        request: pb.TrainModelRequest,
+        as_of: int,
+        names: tuple[str, ...],
+        rows: domain.F32,
+        bad: domain.Y,
+    ) -> pb.Model:
+        booster, slope, intercept, risk, trees = domain.fit(rows, bad, request.seed)
+        digest = hashlib.sha256(rows.tobytes() + bad.tobytes()).hexdigest()
+        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+        version = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
+        target = (
+            "given truth"
+            if request.HasField("truth")
+            else f"{request.positive or 'marks>=3'} within {request.horizon_days or 30} days"
+        )
+        card: dict[str, Any] = {
+            "name": "risk",
+            "version": version,
+            "target": target,
+            "as_of": datetime.fromtimestamp(as_of / 1000, UTC).isoformat(),
+            "features": list(names),
+            "calibration": {"method": "platt", "slope": slope, "intercept": intercept},
+            "trees": trees,
+            "parameters": domain.PARAMETERS,
+            "seed": request.seed,
+            "row_count": len(bad),
+            "positive_count": int(bad.sum()),
+            "data_sha256": digest,
+            "out_of_fold": domain.metrics(risk, bad),
+        }
+        self._registry.save("risk", version, booster, card)
+        self._registry.activate("risk", version)
+        model = pb.Model(
+            name="risk",
+            version=version,
+            active=True,
+            card_json=next(c for v, c, _ in self._registry.cards("risk") if v == version),
+        )
+        model.create_time.FromDatetime(now)
+        return model
+
+
+def _reasons(model: domain.RiskModel, rows: domain.F32, risk: domain.F64) -> list[str]:
+    reasons = [""] * len(risk)
+    risky = np.flatnonzero(risk >= REASON_RISK)
+    for start in range(0, len(risky), 20_000):
+        chosen = risky[start : start + 20_000]
+        parts = model.contributions(rows[chosen])
+        order = np.argsort(-parts, axis=1, kind="stable")[:, :MAX_REASONS]
+        for row, best, part in zip(chosen.tolist(), order, parts, strict=True):
+            reasons[row] = ";".join(model.names[i] for i in best if part[i] > 0)
+    return reasons
+
+
+def register(server: grpc.Server, servicer: ScoringServicer) -> None:
+    """Add the service to a server."""
+    pb_grpc.add_ScoringServiceServicer_to_server(servicer, server)
