@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2_grpc
@@ -76,7 +77,10 @@ class Application:
     """Services that run in this process."""
 
     def __init__(
-        self, configuration: Configuration, names: Sequence[str] = NAMES, clock: Clock = wall_clock_ms
+        self,
+        configuration: Configuration,
+        names: Sequence[str] = NAMES,
+        clock: Clock = wall_clock_ms,
     ) -> None:
         names = names or NAMES
         for name in names:
@@ -119,9 +123,7 @@ class Application:
         server_address = _Late()
         stubs.own = server_address
         if "features" in names:
-            features_servicer = features.FeaturesServicer(
-                store, stubs.ingest, operations, clock
-            )
+            features_servicer = features.FeaturesServicer(store, stubs.ingest, operations, clock)
             registrations.append(lambda s: features.register(s, features_servicer))
         if "arbitration" in names:
             arbitration_servicer = arbitration.ArbitrationServicer(
@@ -187,7 +189,7 @@ class _Stubs:
         self._channels: dict[str, grpc.Channel] = {}
         self.own = _Late()
 
-    def _lazy(self, name: str, make: Callable[[grpc.Channel], object]) -> "_LazyStub":
+    def _lazy(self, name: str, make: Callable[[grpc.Channel], object]) -> Any:
         return _LazyStub(lambda: make(self._channel(name)))
 
     def _channel(self, name: str) -> grpc.Channel:
@@ -198,25 +200,23 @@ class _Stubs:
 
     @property
     def ingest(self) -> ingest_pb2_grpc.IngestServiceStub:
-        return self._lazy("ingest", ingest_pb2_grpc.IngestServiceStub)  # type: ignore[return-value]
+        return self._lazy("ingest", ingest_pb2_grpc.IngestServiceStub)
 
     @property
     def features(self) -> features_pb2_grpc.FeaturesServiceStub:
-        return self._lazy("features", features_pb2_grpc.FeaturesServiceStub)  # type: ignore[return-value]
+        return self._lazy("features", features_pb2_grpc.FeaturesServiceStub)
 
     @property
     def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:
-        return self._lazy(  # type: ignore[return-value]
-            "arbitration", arbitration_pb2_grpc.ArbitrationServiceStub
-        )
+        return self._lazy("arbitration", arbitration_pb2_grpc.ArbitrationServiceStub)
 
     @property
     def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:
-        return self._lazy("scoring", scoring_pb2_grpc.ScoringServiceStub)  # type: ignore[return-value]
+        return self._lazy("scoring", scoring_pb2_grpc.ScoringServiceStub)
 
     @property
     def operations(self) -> operations_pb2_grpc.OperationsStub:
-        return self._lazy("", operations_pb2_grpc.OperationsStub)  # type: ignore[return-value]
+        return self._lazy("", operations_pb2_grpc.OperationsStub)
 
     def close(self) -> None:
         for channel in self._channels.values():

@@ -14,6 +14,8 @@ from typing import Self
 from clickhouse_driver import Client
 
 BINARY = "clickhouse-server"
+# The kernel ends the server when the test process is killed before it could.
+_END_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 
@@ -144,7 +146,7 @@ class ClickHouseServer:
         (self.root / "users.xml").write_text(_USERS)
         with (self.root / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
-                [ensure_installed(), f"--config-file={config}"],
+                [*_END_WITH_US, ensure_installed(), f"--config-file={config}"],
                 stdout=console,
                 stderr=console,
                 stdin=subprocess.DEVNULL,
@@ -198,17 +200,17 @@ class ClickHouseServer:
         while True:
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"clickhouse-server ended: {self._log_end()}")
-            client = Client("127.0.0.1", self.tcp_port, connect_timeout=1)
             try:
-                client.execute("SELECT 1")
-                return
-            except (OSError, EOFError, Exception) as error:
+                socket.create_connection(("127.0.0.1", self.tcp_port), timeout=1).close()
+                break
+            except OSError as error:
                 if time.monotonic() > deadline:
                     self.stop()
                     raise RuntimeError(f"no answer: {error}: {self._log_end()}") from error
                 time.sleep(0.05)
-            finally:
-                client.disconnect()
+        client = Client("127.0.0.1", self.tcp_port)
+        client.execute("SELECT 1")
+        client.disconnect()
 
     def _log_end(self) -> str:
         logs = [self.root / "error.log", self.root / "console.log"]

@@ -37,7 +37,7 @@ PRIOR_STRENGTH = 50.0
 """Strength of the starting class prior, in numbers."""
 
 NO_PROOF_WEIGHT = 0.5
-"""Weight of a mark without proof of a call, where its source gives proof for others (china.md R07)."""
+"""Weight of a mark without proof of a call, where its source gives some (china.md R07)."""
 
 KIND_WEIGHTS = np.array([1.0, 1.0, 0.5, 0.25, 1.0, 1.0])
 """By MarkKind: imported lists and self-given names weigh less (china.md 6, three channels)."""
@@ -136,9 +136,7 @@ def saturate(marks: Marks, sources: U64) -> tuple[sparse.csr_matrix, F64]:
         Weights, sparse (n, L); effective number of sources (n,), Kish 1965: (Σ w)² / Σ w².
     """
     count, width = len(marks.numbers), len(sources)
-    raw = sparse.csr_matrix(
-        (marks.weight, (marks.number_at, marks.label_at)), shape=(count, width)
-    )
+    raw = sparse.csr_matrix((marks.weight, (marks.number_at, marks.label_at)), shape=(count, width))
     distinct, source_at = np.unique(sources, return_inverse=True)
     member = sparse.csr_matrix(
         (np.ones(width), (np.arange(width), source_at)), shape=(width, len(distinct))

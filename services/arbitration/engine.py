@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ class Arbitrated:
     counts: dict[str, I64]
     decided_category: I64
     decided_by: list[str]
-    evidence: dict[str, npt.NDArray[np.generic]]
+    evidence: dict[str, npt.NDArray[Any]]
 
 
 class Engine:
@@ -86,7 +87,7 @@ class Engine:
         weights, kish = domain.saturate(marks, vocabulary.sources)
         return self._judge(marks, context, vocabulary, accuracies, weights, kish), run
 
-    def source_rows(self) -> tuple[int, list[tuple[str, int, float, float]]]:
+    def source_rows(self) -> tuple[int, list[tuple[str, int, float, int]]]:
         """The newest run and, by source: name, marks, expected accuracy, marks it rests on."""
         run, vocabulary, accuracies = self._current()
         counts = queries.source_counts(self._store)
@@ -99,7 +100,7 @@ class Engine:
             confusion = np.exp(accuracies.log_confusion[mine])
             right = ((vocabulary.meaning[mine] > 0) * confusion).sum(axis=0)
             rows.append((name, counts.get(source, 0), float(right @ prior), counts.get(source, 0)))
-        return run, rows  # type: ignore[return-value]
+        return run, rows
 
     def label_names(self) -> dict[int, tuple[str, str]]:
         """(source's name, label) by label key."""
@@ -132,9 +133,7 @@ class Engine:
         table = self._label_table()
         mapped = [
             self._crosswalk.map_label(name, text).rows
-            for name, text in zip(
-                table["name"].to_pylist(), table["text"].to_pylist(), strict=True
-            )
+            for name, text in zip(table["name"].to_pylist(), table["text"].to_pylist(), strict=True)
         ]
         used = {category for rows in mapped for category, _ in rows} | {domain.ORDINARY}
         if extra is not None:
@@ -179,6 +178,10 @@ class Engine:
         """Add labels that came since the run, with their starting values."""
         wider = self._vocabulary(vocabulary.categories)
         start = domain.starting_accuracies(wider, np.zeros(len(wider.labels)))
+        if self._accuracies and self._accuracies[0] == 0:  # nothing was learned yet
+            with self._lock:
+                self._accuracies = (0, wider, start)
+            return wider, start
         at = np.searchsorted(wider.labels, vocabulary.labels)
         columns = np.searchsorted(wider.categories, vocabulary.categories)
         log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
@@ -197,13 +200,14 @@ class Engine:
         table = queries.marks(self._store, as_of_ms, numbers)
         columns = {name: table[name].to_numpy() for name in table.column_names}
         label = columns["label"].astype(np.uint64)
-        at = np.minimum(np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0))
-        if len(label) and (
-            not len(vocabulary.labels) or (vocabulary.labels[at] != label).any()
-        ):
+        at = np.minimum(
+            np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0)
+        )
+        if len(label) and (not len(vocabulary.labels) or (vocabulary.labels[at] != label).any()):
             if numbers is None:
                 raise RuntimeError("a mark has a label without a name")
-            empty = domain.Marks(*([np.zeros(0, np.int64)] * 6))
+            nothing: Any = np.zeros(0, np.int64)
+            empty = domain.Marks(*[nothing] * 6)
             return table, empty, _Context.empty()
         number = columns["number"].astype(np.int64)
         epochs = queries.epochs(self._store, as_of_ms, numbers)
@@ -246,8 +250,8 @@ class Engine:
         decided_by = [""] * len(universe)
         for i, row in _rows_at(decided, universe):
             if decided["decided_at"][row].as_py() >= epoch_start[i]:
-                category[i] = decided["category"][row].as_py()
-                decided_by[i] = decided["authority"][row].as_py()
+                category[i] = decided["decided"][row].as_py()
+                decided_by[i] = decided["decided_by"][row].as_py()
         return None, marks, _Context(former, epoch, epoch_start, category, decided_by)
 
     def _judge(
@@ -259,7 +263,7 @@ class Engine:
         weights: object,
         kish: npt.NDArray[np.float64],
     ) -> Arbitrated:
-        post = domain.posterior(weights, accuracies)  # type: ignore[arg-type]
+        post = domain.posterior(weights, accuracies)
         for row in np.flatnonzero(context.decided_category >= 0):
             place = np.searchsorted(vocabulary.categories, context.decided_category[row])
             if place < post.shape[1] and (
@@ -395,7 +399,7 @@ def _evidence(
     accuracies: domain.Accuracies,
     post: npt.NDArray[np.float64],
     weights: object,
-) -> dict[str, npt.NDArray[np.generic]]:
+) -> dict[str, npt.NDArray[Any]]:
     width = max(len(vocabulary.labels), 1)
     pair, inverse, count = np.unique(
         marks.number_at * width + marks.label_at, return_inverse=True, return_counts=True

@@ -1,6 +1,7 @@
 """The SQL of the arbitration service."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ def _only(numbers: I64 | None) -> str:
     return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
 
 
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
     return {} if numbers is None else {"asked": {"number": numbers}}
 
 
@@ -27,7 +28,8 @@ def marks(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
         SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind
         FROM marks
         WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
-            SELECT mark_key - 1 FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
+            SELECT toUInt64(mark_key - 1) FROM marks
+            WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
         ){_only(numbers)}
         ORDER BY number, occurred_ms, mark_key
     """
@@ -49,10 +51,10 @@ def labels(store: Store) -> pa.Table:
     """label, source, text and the source's name of every label, ascending by label."""
     return store.query(
         """
-        SELECT label, any(source) AS source, any(text) AS text, any(name) AS name
-        FROM labels ANY LEFT JOIN (SELECT source, any(name) AS name FROM sources GROUP BY source)
-        USING source
-        GROUP BY label ORDER BY label
+        SELECT label, source, text, name
+        FROM (SELECT DISTINCT label, source, text FROM labels)
+        ANY LEFT JOIN (SELECT DISTINCT source, name FROM sources) USING source
+        ORDER BY label
         """
     )
 
@@ -72,8 +74,8 @@ def source_counts(store: Store) -> dict[int, int]:
 def decisions(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
     """The newest decision in force of each number: number, decided_ms, category, authority."""
     sql = f"""
-        SELECT number, max(decided_ms) AS decided_at, argMax(category, decided_ms) AS category,
-            argMax(authority, decided_ms) AS authority,
+        SELECT number, max(decided_ms) AS decided_at, argMax(category, decided_ms) AS decided,
+            argMax(authority, decided_ms) AS decided_by,
             argMax(valid_until_ms, decided_ms) AS until_ms
         FROM decisions
         WHERE decided_ms <= %(as_of)s{_only(numbers)}
@@ -88,7 +90,7 @@ def insert_decisions(store: Store, columns: Mapping[str, Sequence[object]]) -> N
 
 
 def insert_run_rows(
-    store: Store, table: str, run: int, columns: Mapping[str, npt.NDArray[np.generic] | pa.Array]
+    store: Store, table: str, run: int, columns: Mapping[str, npt.NDArray[Any] | pa.Array]
 ) -> None:
     """Append rows of a run to posteriors, evidence or accuracies."""
     count = len(next(iter(columns.values())))

@@ -68,9 +68,7 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         as_of = as_of_ms(request, self._clock)
 
         def work() -> pb.RunArbitrationResponse:
-            numbers, marks, iterations = self._engine.run(
-                int(request.run_id), as_of, self._clock()
-            )
+            numbers, marks, iterations = self._engine.run(int(request.run_id), as_of, self._clock())
             return pb.RunArbitrationResponse(
                 number_count=numbers, mark_count=marks, iteration_count=iterations
             )

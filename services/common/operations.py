@@ -15,7 +15,7 @@ from services.common import errors, rpc
 log = logging.getLogger(__name__)
 
 
-class Operations(operations_pb2_grpc.OperationsServicer):
+class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # untyped
     """Runs one job of a kind at a time, each in a thread of its own."""
 
     def __init__(self) -> None:
@@ -85,9 +85,7 @@ class Operations(operations_pb2_grpc.OperationsServicer):
         except Exception:  # the caller must learn that the job is over
             log.exception("job failed", extra={"job": job})
             result.error.CopyFrom(
-                status_pb2.Status(
-                    code=grpc.StatusCode.INTERNAL.value[0], message="internal error"
-                )
+                status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
             )
         with self._done:
             self._operations[name] = result

@@ -1,5 +1,7 @@
 """What a posterior says to the risk model: the same columns for training and serving."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,9 +22,9 @@ NAMES = (
 def columns(
     categories: npt.NDArray[np.uint16],
     probabilities: npt.NDArray[np.float32],
-    effective_sources: npt.NDArray[np.generic],
-    mark_count: npt.NDArray[np.generic],
-    former_mark_count: npt.NDArray[np.generic],
+    effective_sources: npt.NDArray[Any],
+    mark_count: npt.NDArray[Any],
+    former_mark_count: npt.NDArray[Any],
 ) -> npt.NDArray[np.float32]:
     """Feature columns of n posteriors, float32 (n, len(NAMES)).
 

@@ -49,7 +49,7 @@ def to_status_proto(error: errors.DomainError) -> status_pb2.Status:
 
 def to_domain_error(error: grpc.RpcError) -> errors.DomainError | None:
     """Read the DomainError back out of a failed call; None where there is none in it."""
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # an RpcError of a call is a Call
     if status is None:
         return None
     return from_status_proto(status)

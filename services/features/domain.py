@@ -1,6 +1,7 @@
 """Feature rows from aggregates: pure, float32 (numbers, features) in the order of NAMES."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from services.features.definitions import MARK_WINDOWS_DAYS, NAMES
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
-Aggregates = Mapping[str, npt.NDArray[np.generic]]
+Aggregates = Mapping[str, npt.NDArray[Any]]
 
 
 def place(keys: I64, asked: I64) -> tuple[I64, npt.NDArray[np.bool_]]:
@@ -38,7 +39,7 @@ def rows(
         marks, epochs, behaviour: aggregates with ascending `number`.
         blocks: by block size, aggregates with ascending `block`.
     """
-    columns: dict[str, npt.NDArray[np.generic]] = {}
+    columns: dict[str, npt.NDArray[Any]] = {}
     columns |= _mark_columns(numbers, as_of_ms, marks)
     columns |= _block_columns(numbers, columns, blocks)
     columns |= _behaviour_columns(numbers, behaviour)
@@ -60,7 +61,7 @@ def _aligned(table: Aggregates, numbers: I64, name: str, absent: float) -> F64:
     return np.where(found, column[at] if len(column) else absent, absent)
 
 
-def _ratio(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> F64:
+def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> F64:
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
@@ -90,16 +91,18 @@ def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F
         "decayed_60d_count": count("decayed_60d"),
         "last_mark_days": last_days,
         "first_mark_days": first_days,
-        "mark_gap_days": np.where(total > 1, (first_days - last_days) / np.maximum(total - 1, 1), np.nan),
+        "mark_gap_days": np.where(
+            total > 1, (first_days - last_days) / np.maximum(total - 1, 1), np.nan
+        ),
         "call_proof_ratio": known("call_proof"),
         "same_area_ratio": known("same_area"),
     }
 
 
 def _block_columns(
-    numbers: I64, own: Mapping[str, npt.NDArray[np.generic]], blocks: Mapping[int, Aggregates]
+    numbers: I64, own: Mapping[str, npt.NDArray[Any]], blocks: Mapping[int, Aggregates]
 ) -> dict[str, F64]:
-    def others(size: int, name: str, own_count: npt.NDArray[np.generic]) -> F64:
+    def others(size: int, name: str, own_count: npt.NDArray[Any]) -> F64:
         keys = np.asarray(blocks[size]["block"], dtype=np.int64)
         at, found = place(keys, numbers // size)
         column = np.asarray(blocks[size][name], dtype=np.float64)

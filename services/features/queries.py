@@ -1,6 +1,7 @@
 """The SQL of the features service: aggregation runs in the store."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ _EPOCHS = """
 """
 
 _WITHDRAWN = """
-    SELECT mark_key - 1 FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
+    SELECT toUInt64(mark_key - 1) FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
 """
 
 
@@ -28,7 +29,7 @@ def _only(numbers: I64 | None, column: str = "number") -> str:
     return "" if numbers is None else f" AND {column} IN (SELECT number FROM {{asked}})"
 
 
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
     return {} if numbers is None else {"asked": {"number": numbers}}
 
 

@@ -1,5 +1,7 @@
 """zhengming.features.v1 over gRPC, and the job that builds every row."""
 
+from typing import Any
+
 import grpc
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +114,7 @@ class _Aggregates:
         )
 
 
-def _columns(table: pa.Table) -> dict[str, npt.NDArray[np.generic]]:
+def _columns(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

@@ -1,10 +1,12 @@
 """Group commit: what many callers submit at once becomes one block in the store."""
 
+import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +16,15 @@ from services.common.errors import ResourceExhausted, Unavailable
 from services.common.store import Store
 from services.ingest import queries
 
+log = logging.getLogger(__name__)
+
 MAX_WAITING_ROWS = 2_000_000
 """Rows that may wait for a commit before callers are turned away."""
 
 MAX_BLOCK_ROWS = 400_000
 """Rows of one block; a submission is never split."""
 
-Columns = Mapping[str, npt.NDArray[np.generic]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Committer:
         try:
             fresh = self._write(submissions)
         except Exception as error:  # every caller must hear of it, whatever it is
+            log.exception("a block was not stored")
             self._torn = True
             for submission in submissions:
                 failure = Unavailable("STORE_UNAVAILABLE", "the store did not take the batch")

@@ -15,7 +15,9 @@ U64 = npt.NDArray[np.uint64]
 
 def source_key(name: str) -> int:
     """Key of a source: 64 bits of the digest of its name."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8, person=b"source").digest(), "little")
+    return int.from_bytes(
+        blake2b(name.encode(), digest_size=8, person=b"source").digest(), "little"
+    )
 
 
 def label_key(source: str, label: str) -> int:

@@ -1,8 +1,9 @@
 """What makes a mark valid, and its row in the store."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REGION = re.compile(r"[A-Z]{2}")
 
 I64 = npt.NDArray[np.int64]
-Columns = dict[str, npt.NDArray[np.generic]]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,10 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
 
     faults: dict[int, DomainError] = {}
 
-    def note(wrong: npt.NDArray[np.bool_], error: object) -> None:
+    def note(wrong: npt.NDArray[np.bool_], error: Callable[[Any], DomainError]) -> None:
         for i in np.flatnonzero(wrong).tolist():
             if i not in faults:
-                faults[i] = error(i)  # type: ignore[operator]
+                faults[i] = error(i)
 
     lengths = _lengths(marks.mark_ids)
     note(lengths == 0, lambda i: _required("mark_id"))
@@ -235,7 +236,9 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
     )
 
 
-def _rows(marks: ReceivedMarks, numbers: I64, secret: bytes) -> tuple[Columns, list[tuple[int, str]]]:
+def _rows(
+    marks: ReceivedMarks, numbers: I64, secret: bytes
+) -> tuple[Columns, list[tuple[int, str]]]:
     count = len(numbers)
     labels = [digest.label_key(marks.source, label) for label in marks.labels]
     label_keys = np.array([*labels, 0], dtype=np.uint64)
@@ -304,6 +307,7 @@ def _range(name: str, value: object, expected: str) -> InvalidArgument:
 
 
 def number_error(raw: str, cause: str, name: str = "number") -> InvalidArgument:
+    """Name a text that is no number."""
     shown = raw[:64]
     return InvalidArgument(
         "NUMBER_INVALID",

@@ -1,13 +1,14 @@
 """The SQL of the ingest service."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.common.store import Store
 
-Columns = Mapping[str, npt.NDArray[np.generic]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 FACT_TABLES = ("marks", "behaviour", "lifecycle", "registry", "refusals")
 
@@ -32,13 +33,11 @@ def known_marks(store: Store, columns: Columns) -> npt.NDArray[np.bool_]:
     return np.isin(_pairs(columns["mark_key"], columns["mark_check"]), pairs)
 
 
-def _pairs(
-    key: npt.NDArray[np.generic], check: npt.NDArray[np.generic]
-) -> npt.NDArray[np.complex128]:
+def _pairs(key: npt.NDArray[Any], check: npt.NDArray[Any]) -> npt.NDArray[np.complex128]:
     # One comparable value of both: isin has no two-column form, and a void view does not sort.
     both = np.empty(len(key), dtype=[("key", "u8"), ("check", "u8")])
     both["key"], both["check"] = key, check
-    return both  # type: ignore[return-value]
+    return both
 
 
 def insert_facts(store: Store, table: str, columns: Columns, received_ms: int) -> None:
@@ -48,13 +47,11 @@ def insert_facts(store: Store, table: str, columns: Columns, received_ms: int) -
         store.insert(table, dict(columns))
         return
     store.insert(table, {**columns, "received_ms": np.full(count, received_ms, dtype=np.int64)})
-    store.insert(
-        "mark_ids", {"mark_key": columns["mark_key"], "mark_check": columns["mark_check"]}
-    )
+    store.insert("mark_ids", {"mark_key": columns["mark_key"], "mark_check": columns["mark_check"]})
 
 
 def insert_changes(
-    store: Store, first_seq: int, numbers: npt.NDArray[np.generic], committed_ms: int
+    store: Store, first_seq: int, numbers: npt.NDArray[Any], committed_ms: int
 ) -> None:
     """Append the commit record of a block whose rows have ascending seq from first_seq."""
     count = len(numbers)
@@ -72,8 +69,12 @@ def insert_names(
     store: Store, table: str, rows: Sequence[tuple[object, ...]], first_seen_ms: int
 ) -> None:
     """Append rows to `sources` or `labels`; the time comes last."""
-    columns = list(zip(*[(*row, first_seen_ms) for row in rows], strict=True))
-    store.insert(table, dict(zip(_NAME_COLUMNS[table], map(list, columns), strict=True)))
+    columns: dict[str, Any] = {}
+    values = zip(*[(*row, first_seen_ms) for row in rows], strict=True)
+    for name, column in zip(_NAME_COLUMNS[table], values, strict=True):
+        is_key = name in ("source", "label")
+        columns[name] = np.array(column, dtype=np.uint64) if is_key else list(column)
+    store.insert(table, columns)
 
 
 def repair(store: Store, now_ms: int) -> int:

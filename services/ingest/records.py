@@ -1,7 +1,8 @@
 """What makes behaviour, lifecycle, registry and refusals valid, and their rows in the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,8 @@ from services.common.numbering import Cause, parse, parse_column
 from services.common.taxonomy import standard
 from services.ingest import digest
 from services.ingest.marks import (
-    Columns,
     I64,
+    Columns,
     check_region,
     check_source,
     number_error,
@@ -92,7 +93,9 @@ def behaviour_rows(
     """
     check_source(carrier, "carrier")
     count = len(numbers)
-    for name, column in {"days": days, **counts, "sequential_ratio": sequential_ratio}.items():
+    columns_in: dict[str, npt.NDArray[Any]] = {"days": days, **counts}
+    columns_in["sequential_ratio"] = sequential_ratio
+    for name, column in columns_in.items():
         if len(column) != count:
             raise InvalidArgument(
                 "COLUMN_LENGTH_MISMATCH",
@@ -250,9 +253,9 @@ def _keep(columns: Columns, faults: Mapping[int, DomainError], count: int) -> Va
     )
 
 
-def _note(faults: dict[int, DomainError], at: int, check: object) -> None:
+def _note(faults: dict[int, DomainError], at: int, check: Callable[[], object]) -> None:
     try:
-        check()  # type: ignore[operator]
+        check()
     except InvalidArgument as error:
         faults.setdefault(at, error)
 

@@ -1,6 +1,7 @@
 """zhengming.ingest.v1 over gRPC: wire types in, validation, group commit, answers out."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -208,7 +209,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         return _results(count, valid.positions, new, valid.rejected)
 
 
-def _column(values: Sequence[object], count: int, dtype: type) -> npt.NDArray[np.generic]:
+def _column(values: Sequence[object], count: int, dtype: type) -> npt.NDArray[Any]:
     """An optional packed column: zeros where it was left out."""
     return np.array(values, dtype=dtype) if len(values) else np.zeros(count, dtype=dtype)
 

@@ -69,6 +69,9 @@ def compose(
         protected=registry.protects(judged.number),
         category=judged.categories[:, 0].astype(np.int64),
         probability=judged.probabilities[:, 0].astype(np.float64),
+        family_probability=np.where(
+            judged.categories // 100 == judged.categories[:, :1] // 100, judged.probabilities, 0.0
+        ).sum(axis=1),
         risk=judged.risk,
         reporter_count=judged.counts["reporter_count"],
         mark_count=judged.counts["mark_count"],
@@ -79,9 +82,7 @@ def compose(
     rule_ids = np.array([rule.rule_id for rule in RULES], dtype=object)
     first = [rule.reason for rule in RULES]
     reasons = np.empty(count, dtype=object)
-    for i, (rule, features) in enumerate(
-        zip(published.rule.tolist(), judged.reasons, strict=True)
-    ):
+    for i, (rule, features) in enumerate(zip(published.rule.tolist(), judged.reasons, strict=True)):
         reasons[i] = ";".join(part for part in (first[rule], features) if part)
     model = np.empty(count, dtype=object)
     model[:] = model_version

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 
 from services.common import posterior
 from services.common.clock import Clock
@@ -137,7 +138,7 @@ class Publisher:
                 log.exception("publishing touched numbers failed, trying again")
                 self._stopping.wait(5.0)
 
-    def _judge(self, numbers: "np.ndarray[object, object]", as_of_ms: int) -> tuple[Judged, str]:
+    def _judge(self, numbers: npt.NDArray[np.int64], as_of_ms: int) -> tuple[Judged, str]:
         keys = numbers.tolist()
         ask = arbitration_pb2.BatchArbitrateRequest(number_keys=keys)
         ask.as_of_time.FromMilliseconds(as_of_ms)
@@ -238,7 +239,7 @@ def _judged_of_run(store: Store, run: int) -> Judged:
     categories[at] = queries.matrix(found["categories"], np.uint16)
     probabilities[at] = queries.matrix(found["probabilities"], np.float32)
 
-    def spread(name: str, absent: int = 0) -> "np.ndarray[object, np.dtype[np.int64]]":
+    def spread(name: str, absent: int = 0) -> npt.NDArray[np.int64]:
         column = np.full(count, absent, dtype=np.int64)
         column[at] = found[name].to_numpy()
         return column

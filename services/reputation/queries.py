@@ -1,5 +1,7 @@
 """The SQL of the reputation service."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -57,10 +59,10 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
     )
 
 
-def matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[np.generic]:
+def matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[Any]:
     """A list column as (n, TOP), padded with 0."""
     array = column.combine_chunks()
-    result = np.zeros((len(array), TOP), dtype=dtype)
+    result: npt.NDArray[Any] = np.zeros((len(array), TOP), dtype=dtype)
     if len(array):
         lengths = array.value_lengths().to_numpy(zero_copy_only=False)
         row = np.repeat(np.arange(len(array)), lengths)

@@ -55,6 +55,8 @@ class Findings:
         protected: bool (n,), registered under a protected identity.
         category: int64 (n,), most probable category, 0 ordinary.
         probability: float64 (n,), its posterior.
+        family_probability: float64 (n,), the posterior of all categories of its family, such as
+            A32xx: sources that disagree within a family do not contradict each other.
         risk: float64 (n,).
         reporter_count, mark_count: int64 (n,).
         effective_sources: float64 (n,).
@@ -65,6 +67,7 @@ class Findings:
     protected: Mask
     category: npt.NDArray[np.int64]
     probability: F64
+    family_probability: F64
     risk: F64
     reporter_count: npt.NDArray[np.int64]
     mark_count: npt.NDArray[np.int64]
@@ -98,14 +101,12 @@ def _illegal(found: Findings) -> Mask:
 
 
 def _contested(found: Findings) -> Mask:
-    return np.asarray(
-        (found.probability < CONTESTED_PROBABILITY) & (found.mark_count >= 3)
-    )
+    return np.asarray((found.family_probability < CONTESTED_PROBABILITY) & (found.mark_count >= 3))
 
 
 def _established(found: Findings) -> Mask:
     enough = (found.reporter_count >= MIN_REPORTERS) | (found.effective_sources >= MIN_SOURCES)
-    return np.asarray((found.probability >= MIN_PROBABILITY) & enough)
+    return np.asarray((found.family_probability >= MIN_PROBABILITY) & enough)
 
 
 RULES: tuple[Rule, ...] = (
@@ -127,7 +128,9 @@ RULES: tuple[Rule, ...] = (
     # Crowd marks alone never establish an illegal label (DESIGN section 4, china.md R06).
     Rule("illegal_by_crowd@1", _illegal, State.PROVISIONAL, True, 3, "MARKS_ILLEGAL"),
     Rule("crowd_established@1", _established, State.ESTABLISHED, True, 4, "MARKS_AGREE"),
-    Rule("crowd_provisional@1", lambda f: f.mark_count > 0, State.PROVISIONAL, True, 1, "MARKS_FEW"),
+    Rule(
+        "crowd_provisional@1", lambda f: f.mark_count > 0, State.PROVISIONAL, True, 1, "MARKS_FEW"
+    ),
 )
 
 

@@ -223,8 +223,6 @@ def to_wire(number: Number, row: tuple[Any, ...] | None) -> pb.Reputation:
     return message
 
 
-
-
 def register(server: grpc.Server, servicer: ReputationServicer) -> None:
     """Add the service to a server."""
     pb_grpc.add_ReputationServiceServicer_to_server(servicer, server)

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Columns = dict[str, npt.NDArray[np.generic]]
+Columns = dict[str, npt.NDArray[Any]]
 
 NAMES = (
     "number",
@@ -113,7 +114,7 @@ def flatten(snapshot: Snapshot) -> Columns:
     return merge(dict(snapshot.base), rows)
 
 
-def _column(name: str, values: list[object]) -> npt.NDArray[np.generic]:
+def _column(name: str, values: list[object]) -> npt.NDArray[Any]:
     if name in ("categories", "probabilities"):
         return np.stack([np.asarray(v) for v in values])
     if name in ("reasons", "rule", "model_version"):

@@ -1,5 +1,7 @@
 """The SQL of the scoring service."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -31,7 +33,7 @@ def feature_rows(store: Store, run: int, after: int, limit: int) -> tuple[I64, F
     return table["number"].to_numpy().astype(np.int64), _matrix(table["row"], np.float32)
 
 
-def posteriors(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDArray[np.generic]]:
+def posteriors(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDArray[Any]]:
     """Posteriors of low <= number <= high, ascending."""
     table = store.query(
         """
@@ -50,7 +52,7 @@ def posteriors(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDA
     return found
 
 
-def _matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[np.generic]:
+def _matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[Any]:
     """A list column whose lists are equally long, as (n, length)."""
     array = column.combine_chunks()
     count = len(array)

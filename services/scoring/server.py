@@ -27,6 +27,9 @@ MAX_BATCH = 10_000
 CHUNK = 250_000
 REASON_RISK = 0.2
 """Risk from which the job looks for reasons."""
+REASON_ROWS = 5_000
+"""The riskiest rows of a chunk that get reasons in the job: contributions cost about 1 ms a row;
+every other number gets them when it is touched."""
 MAX_REASONS = 3
 DAY_MS = 86_400_000
 
@@ -265,13 +268,14 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
 
 def _reasons(model: domain.RiskModel, rows: domain.F32, risk: domain.F64) -> list[str]:
     reasons = [""] * len(risk)
-    risky = np.flatnonzero(risk >= REASON_RISK)
-    for start in range(0, len(risky), 20_000):
-        chosen = risky[start : start + 20_000]
-        parts = model.contributions(rows[chosen])
-        order = np.argsort(-parts, axis=1, kind="stable")[:, :MAX_REASONS]
-        for row, best, part in zip(chosen.tolist(), order, parts, strict=True):
-            reasons[row] = ";".join(model.names[i] for i in best if part[i] > 0)
+    risky = np.argsort(-risk, kind="stable")[:REASON_ROWS]
+    chosen = np.sort(risky[risk[risky] >= REASON_RISK])
+    if not len(chosen):
+        return reasons
+    parts = model.contributions(rows[chosen])
+    order = np.argsort(-parts, axis=1, kind="stable")[:, :MAX_REASONS]
+    for row, best, part in zip(chosen.tolist(), order, parts, strict=True):
+        reasons[row] = ";".join(model.names[i] for i in best if part[i] > 0)
     return reasons
 
 

@@ -74,7 +74,7 @@ def format_keys(keys: npt.NDArray[np.int64]) -> list[str]:
     if is_e164.all():
         return pc.binary_join_element_wise(
             pa.array(["+"] * len(keys), pa.string()), pc.cast(pa.array(value), pa.string()), ""
-        ).to_pylist()  # type: ignore[no-any-return]
+        ).to_pylist()
     return [from_key(key).number for key in keys.tolist()]
 
 

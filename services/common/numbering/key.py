@@ -101,7 +101,12 @@ def of_e164(digits: str, country: str, extension: str = "") -> Number:
     kind = e164_kind(digits)
     scheme = "intl" if kind is Kind.FOREIGN else "e164"
     return Number(
-        E164 << CLASS_BITS | int(digits), kind, f"+{digits}", f"{scheme}:+{digits}", country, extension
+        E164 << CLASS_BITS | int(digits),
+        kind,
+        f"+{digits}",
+        f"{scheme}:+{digits}",
+        country,
+        extension,
     )
 
 

@@ -1,7 +1,7 @@
 """The Chinese numbering plan: which digits mean what.
 
-Sources: 电信网编号计划 2017 (MIIT 信管〔2017〕68号); MIIT's table of public mobile network codes, end
-of March 2023. Version 2023.03.
+Sources: 电信网编号计划 2017 (MIIT 信管〔2017〕68号); MIIT's table of public mobile network
+codes, end of March 2023. Version 2023.03.
 """
 
 import re

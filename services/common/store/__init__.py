@@ -80,7 +80,11 @@ class Store(Protocol):
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
     ) -> None:
-        """Run DDL or INSERT … SELECT, with slots as in `query`; never retried."""
+        """Run DDL or INSERT … SELECT, with slots as in `query`; never retried.
+
+        Raises:
+            ValueError: it is INSERT … VALUES; rows go through `insert`.
+        """
         ...
 
     def use(self, database: str) -> None:

@@ -15,7 +15,12 @@ from services.common.errors import FailedPrecondition, Unavailable
 from services.common.store.columns import Columns, as_table, plain
 from services.common.store.failure import StoreError, engine_failure
 from services.common.store.pool import Pool
-from services.common.store.statement import checked_name, checked_table_name, render
+from services.common.store.statement import (
+    checked_command,
+    checked_name,
+    checked_table_name,
+    render,
+)
 
 LOCK_NAME = "zhengming.lock"
 MAX_EXTERNAL_TABLES = 4
@@ -109,7 +114,7 @@ class ChdbStore:
         tables: Mapping[str, Columns] | None = None,
     ) -> None:
         """See Store.execute."""
-        self._run(sql, params, tables)
+        self._run(checked_command(sql), params, tables)
 
     def insert(self, table: str, columns: Columns) -> int:
         """See Store.insert."""
@@ -122,7 +127,8 @@ class ChdbStore:
                 None,
                 {"inserted": rows},
             )
-        return rows.num_rows
+        row_count: int = rows.num_rows
+        return row_count
 
     def use(self, database: str) -> None:
         """See Store.use."""

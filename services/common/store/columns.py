@@ -100,7 +100,8 @@ def engine_type(arrow_type: pa.DataType) -> str:
 def _as_array(name: str, values: Column) -> "pa.Array[Any]":
     try:
         # NaN is a value here and no null.
-        array: pa.Array[Any] = pa.array(values, from_pandas=False)
+        untyped: Any = values
+        array: pa.Array[Any] = pa.array(untyped, from_pandas=False)
     except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError) as error:
         kind = type(error).__name__
         raise _invalid(name, f"column {name} cannot become an Arrow array: {kind}") from None

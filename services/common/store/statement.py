@@ -12,6 +12,7 @@ from clickhouse_driver.util.escape import escape_param
 _SLOT = re.compile(r"%\((?P<param>\w+)\)s|\{(?P<table>\w+)\}")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
+_INLINE_ROWS = re.compile(r"\s*INSERT\s+INTO\s+[\w.`]+\s*(\([^)]*\)\s*)?(VALUES|FORMAT)\b", re.I)
 
 
 def render(sql: str, params: Mapping[str, Any] | None, table_sources: Mapping[str, str]) -> str:
@@ -40,6 +41,17 @@ def render(sql: str, params: Mapping[str, Any] | None, table_sources: Mapping[st
         return literal(values[name])
 
     return _SLOT.sub(fill, sql)
+
+
+def checked_command(sql: str) -> str:
+    """A statement that carries no rows in its text.
+
+    Raises:
+        ValueError: it is INSERT … VALUES, for whose rows an 18.16 server waits forever.
+    """
+    if _INLINE_ROWS.match(sql):
+        raise ValueError("INSERT … VALUES is not for execute: use insert, or INSERT … SELECT")
+    return sql
 
 
 def literal(value: Any) -> str:

@@ -4,17 +4,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import InvalidArgument
-from services.common.taxonomy import meanings, rows, standard
+from services.common.taxonomy import meanings, reversal, rows, standard
 from services.common.taxonomy.axes import Category, Standard
-from services.common.taxonomy.meanings import EXACT, NARROWER, UNKNOWN, WORDS, Meaning, fold
-
-STANDARD = "standard"
-"""The scheme of a label that is a code of the standard itself."""
+from services.common.taxonomy.meanings import (
+    EXACT,
+    NARROWER,
+    STANDARD,
+    UNKNOWN,
+    WORDS,
+    Meaning,
+    fold,
+)
 
 JOINT = "|"
 """Stands between what and how in one label: "7|type:1", "Energy|robocall:Y"."""
@@ -132,11 +138,7 @@ class Crosswalk:
     def reverse(self, scheme: str, category_id: int) -> str | None:
         """The scheme's own label for a category of ours, or None if it has no fitting one.
 
-        In this order: a label whose home the category is (exact ones first); the label at home
-        in the nearest wider category below the group, if it takes in all of that or names our
-        category among its own; the label that gives our category the most weight; the
-        label of the group, or of its catch-all. Never a label of another group unless that label
-        itself names the category, so a service is never told as a nuisance.
+        The rules are those of `reversal.label_for`; in the scheme "standard" it is the code.
 
         Raises:
             InvalidArgument: SCHEME_UNKNOWN; CATEGORY_UNKNOWN.
@@ -144,25 +146,7 @@ class Crosswalk:
         category = self.standard.category_of_id(category_id)
         if scheme == STANDARD:
             return category.code
-        said = [m for m in self._in_force(scheme) if m.says_what]
-        at_home = {m.home: m for m in reversed(said)}
-        at_home |= {m.home: m for m in reversed(said) if m.relations[0] == EXACT}
-        chain = (category, *self.standard.ancestors(category.code))
-        if category.id in at_home:
-            return at_home[category.id].label
-        for wider in chain[1:]:
-            found = at_home.get(wider.id)
-            if found and wider.parent and _takes_in(found, category.id):
-                return found.label
-        heaviest = max(said, key=lambda m: m.weight_of(category.id))
-        if heaviest.weight_of(category.id) > 0:
-            return heaviest.label
-        group = chain[-1]
-        general = (c for c in self.standard.categories if c.catch_all_of == group.code)
-        for wider in (group, *general):
-            if wider.id in at_home:
-                return at_home[wider.id].label
-        return None
+        return reversal.label_for(category, self._in_force(scheme), self.standard)
 
     def reverse_behaviour(self, scheme: str, code: str) -> str | None:
         """The scheme's own label that says only this behaviour, or None.
@@ -198,34 +182,8 @@ class Crosswalk:
         """
         added = tuple(confirmed)
         for meaning in added:
-            self._check(meaning)
+            meanings.check(meaning, self.standard)
         return Crosswalk(self.standard, (*self.meanings, *added), self._sources)
-
-    def _check(self, meaning: Meaning) -> None:
-        weights = [weight for _, weight in meaning.rows]
-        wrong = ""
-        if not weights or abs(sum(weights) - 1) > 1e-6 or min(weights) <= 0:
-            wrong = "rows: the weights must be above 0 and sum to 1"
-        elif weights[0] < max(weights):
-            wrong = "rows: the first category is the home and must weigh the most"
-        elif len({category_id for category_id, _ in meaning.rows}) != len(weights):
-            wrong = "rows: a category stands twice"
-        elif len(meaning.relations) != len(weights) or set(meaning.relations) - set(
-            meanings.RELATIONS
-        ):
-            wrong = "relations: one of exact, broader, narrower for each row"
-        elif (
-            not meaning.scheme
-            or meaning.scheme == STANDARD
-            or fold(meaning.scheme) != (meaning.scheme)
-        ):
-            wrong = "scheme: must be a lower-case name other than standard"
-        if wrong:
-            raise InvalidArgument("MAPPING_INVALID", wrong, label=meaning.label)
-        for category_id, _ in meaning.rows:
-            self.standard.category_of_id(category_id)
-        for code in meaning.behaviours:
-            self.standard.behaviour(code)
 
     def _in_force(self, scheme: str) -> tuple[Meaning, ...]:
         if scheme not in self._by_key:
@@ -277,13 +235,16 @@ def load(version: str | None = None, as_of: date | None = None) -> Crosswalk:
         NotFound: TAXONOMY_VERSION_UNKNOWN.
         InvalidArgument: TAXONOMY_INVALID, naming file, row and field.
     """
-    return _load(version, as_of)
+    return _load(rows.folder(version), as_of)
 
 
-@cache
-def _load(version: str | None, as_of: date | None) -> Crosswalk:
-    directory = rows.folder(version)
-    std = standard.load(version)
+def read(directory: Path, as_of: date | None = None) -> Crosswalk:
+    """The crosswalk whose tables are in a folder, checked; `as_of` as in `load`.
+
+    Raises:
+        InvalidArgument: TAXONOMY_INVALID, naming file, row and field.
+    """
+    std = standard.read(directory)
     every = meanings.read_meanings(directory, std)
     used = [m for m in every if as_of is None or m.valid_from <= as_of]
     used.sort(key=lambda m: m.valid_from)
@@ -291,13 +252,14 @@ def _load(version: str | None, as_of: date | None) -> Crosswalk:
     return Crosswalk(std, used, sources)
 
 
+@cache
+def _load(directory: Path, as_of: date | None) -> Crosswalk:
+    return read(directory, as_of)
+
+
 def reverse(scheme: str, category_id: int) -> str | None:
     """`Crosswalk.reverse` of the newest crosswalk."""
     return load().reverse(scheme, category_id)
-
-
-def _takes_in(meaning: Meaning, category_id: int) -> bool:
-    return meaning.relations[0] in (EXACT, NARROWER) or meaning.weight_of(category_id) > 0
 
 
 def _mapped(meaning: Meaning) -> Mapped:

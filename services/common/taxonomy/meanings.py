@@ -7,12 +7,17 @@ from datetime import date
 from itertools import groupby
 from pathlib import Path
 
+from services.common.errors import InvalidArgument
 from services.common.taxonomy import rows
 from services.common.taxonomy.axes import Standard
 from services.common.taxonomy.rows import Row
 
 EXACT, BROADER, NARROWER, UNKNOWN = "exact", "broader", "narrower", "unknown"
-RELATIONS = (EXACT, BROADER, NARROWER)
+RELATIONS = (EXACT, NARROWER, BROADER)
+"""The best first: an exact label, one that says more than the category, one that says less."""
+STANDARD = "standard"
+"""The scheme of a label that is a code of the standard itself."""
+
 WORDS = "words"
 """The scheme of free words, which every source falls back to."""
 
@@ -109,6 +114,33 @@ def read_sources(directory: Path, schemes: frozenset[str]) -> Mapping[str, str]:
             raise row.fault("scheme", f"{row['scheme']!r} has no crosswalk")
         found[source] = row["scheme"]
     return found
+
+
+def check(meaning: Meaning, standard: Standard) -> None:
+    """That a meaning made by a reviewer is as sound as one from a table.
+
+    Raises:
+        InvalidArgument: MAPPING_INVALID, naming the field; CATEGORY_UNKNOWN; BEHAVIOUR_UNKNOWN.
+    """
+    ids = [category_id for category_id, _ in meaning.rows]
+    weights = [weight for _, weight in meaning.rows]
+    wrong = ""
+    if not weights or min(weights) <= 0 or abs(sum(weights) - 1) > _WEIGHT_TOLERANCE:
+        wrong = "rows: the weights must be above 0 and sum to 1"
+    elif weights[0] < max(weights):
+        wrong = "rows: the first category is the home and must weigh the most"
+    elif len(set(ids)) != len(ids):
+        wrong = "rows: a category stands twice"
+    elif len(meaning.relations) != len(ids) or not set(meaning.relations) <= set(RELATIONS):
+        wrong = f"relations: one of {', '.join(RELATIONS)} for each row"
+    elif meaning.scheme in ("", STANDARD) or fold(meaning.scheme) != meaning.scheme:
+        wrong = f"scheme: {meaning.scheme!r} is not a folded name other than {STANDARD}"
+    if wrong:
+        raise InvalidArgument("MAPPING_INVALID", wrong, label=meaning.label)
+    for category_id in ids:
+        standard.category_of_id(category_id)
+    for code in meaning.behaviours:
+        standard.behaviour(code)
 
 
 def _meaning(lines: tuple[Row, ...], standard: Standard) -> Meaning:

@@ -1,7 +1,6 @@
 """How a table of the taxonomy is read, and how a fault in it is named."""
 
 import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,35 +61,31 @@ def fault(file: str, line: int, field: str, why: str) -> InvalidArgument:
 def parse(file: str, text: str, header: str) -> tuple[Row, ...]:
     """The rows of a commented CSV text.
 
-    Lines that begin with "#" are comments. The header must be exactly `header`, so that a
-    misspelt column is an error and not a missing value.
+    Lines that begin with "#" are comments, and a field never holds a line break. The first other
+    line must be exactly `header`, so that a misspelt column is an error and not a missing value.
 
     Raises:
         InvalidArgument: TAXONOMY_INVALID on another header or a row of another width.
     """
     columns = header.split(",")
-    lines = text.splitlines()
-    kept = [(i + 1, line) for i, line in enumerate(lines) if line.strip() and line[0] != "#"]
-    reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), strict=True)
-    rows: list[Row] = []
-    try:
-        for number, cells in enumerate(reader):
-            line = kept[number][0]
-            if number == 0:
-                if cells != columns:
-                    raise fault(file, line, "header", f"expected {header}")
-                continue
-            if reader.line_num != number + 1:
-                raise fault(file, line, "row", "a field must not contain a line break")
-            if len(cells) != len(columns):
-                raise fault(file, line, "row", f"{len(cells)} fields, not {len(columns)}")
-            values = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
-            rows.append(Row(file, line, values))
-    except csv.Error as error:
-        raise fault(file, kept[min(reader.line_num, len(kept)) - 1][0], "row", str(error)) from None
-    if not kept:
+    found: list[Row] = []
+    header_seen = False
+    for line, text_of_line in enumerate(text.splitlines(), 1):
+        if not text_of_line.strip() or text_of_line.startswith("#"):
+            continue
+        cells = _cells(file, line, text_of_line)
+        if not header_seen:
+            if cells != columns:
+                raise fault(file, line, "header", f"expected {header}")
+            header_seen = True
+        elif len(cells) != len(columns):
+            raise fault(file, line, "row", f"{len(cells)} fields, not {len(columns)}")
+        else:
+            values = (cell.strip() for cell in cells)
+            found.append(Row(file, line, dict(zip(columns, values, strict=True))))
+    if not header_seen:
         raise fault(file, 1, "header", f"expected {header}")
-    return tuple(rows)
+    return tuple(found)
 
 
 def versions() -> tuple[str, ...]:
@@ -119,3 +114,11 @@ def folder(version: str | None) -> Path:
 def read(directory: Path, file: str, header: str) -> tuple[Row, ...]:
     """The rows of one table of a version."""
     return parse(file, (directory / file).read_text(encoding="utf-8"), header)
+
+
+def _cells(file: str, line: int, text: str) -> list[str]:
+    """The fields of one line; read alone, so that a stray quote cannot swallow the next ones."""
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise fault(file, line, "row", str(error)) from None

@@ -1,0 +1,324 @@
+"""The `zhengming` command."""
+
+import json
+import os
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from services import __main__ as composition
+from services.cli import exporting, importing, normalise, session
+from services.cli.demo import run_demo
+from services.cli.kinds import KINDS
+from services.common import operations
+from services.common.errors import DomainError, InvalidArgument
+from services.common.numbering import parse_column
+from zhengming.reputation.v1 import reputation_pb2
+from zhengming.scoring.v1 import scoring_pb2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One authoritative, accurate, explained reputation per phone number.",
+)
+console = Console()
+errors_console = Console(stderr=True)
+CHINA = timezone(timedelta(hours=8))
+
+
+class Target:
+    """What every command is told: where, and for whom it prints."""
+
+    store = "chdb:var/store"
+    server = ""
+    as_json = False
+
+
+StoreOption = Annotated[
+    str, typer.Option("--store", help="chdb:PATH or clickhouse://HOST:PORT/DB.")
+]
+ServerOption = Annotated[str, typer.Option("--server", help="A running server, HOST:PORT.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def target(store: StoreOption = "", server: ServerOption = "", as_json: JsonOption = False) -> None:
+    """Choose where commands work."""
+    Target.store = store or os.environ.get("ZHENGMING_STORE", "chdb:var/store")
+    Target.server, Target.as_json = server, as_json
+
+
+def _connect() -> Any:
+    return session.connected(Target.store, Target.server)
+
+
+def _time_option(value: str, name: str) -> int | None:
+    if not value:
+        return None
+    at = int(importing.times_ms([value])[0])
+    if at < 0:
+        raise InvalidArgument(
+            "TIME_INVALID", f"{name} is no time: {value!r}", field=name, value=value
+        )
+    return at
+
+
+def _show(answer: dict[str, Any]) -> None:
+    if Target.as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        table = Table(show_header=False)
+        for key, value in answer.items():
+            table.add_row(key, str(value))
+        console.print(table)
+
+
+@app.command()
+def serve(
+    service: Annotated[list[str] | None, typer.Argument(help="Services; none: all.")] = None,
+) -> None:
+    """Run services in this process until SIGTERM."""
+    os.environ["ZHENGMING_STORE"] = Target.store
+    raise typer.Exit(composition.main(service or []))
+
+
+@app.command(name="import")
+def import_files(
+    kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
+    files: Annotated[list[Path], typer.Argument(help="CSV, CSV.gz or Parquet files.")],
+    rejects: Annotated[Path | None, typer.Option(help="Write rejected rows here.")] = None,
+) -> None:
+    """Import files; a bad row is named and does not stop the rest."""
+    if kind not in KINDS:
+        raise typer.BadParameter(f"no kind {kind!r}; there are {', '.join(KINDS)}")
+    for path in files:
+        if not path.exists():
+            raise typer.BadParameter(f"no file {path}")
+    tally = importing.Tally()
+    with (
+        _connect() as stubs,
+        Progress(console=errors_console, disable=not sys.stderr.isatty()) as bar,
+    ):
+        for path in files:
+            task = bar.add_task(path.name, total=None)
+            seen: dict[bytes, int] = {}
+            for line, table in importing.read_tables(path):
+                KINDS[kind](stubs, path, line, table, seen, tally)
+                bar.update(task, advance=len(table))
+    if rejects is not None:
+        importing.write_rejects(rejects, tally.rejected)
+    _show(
+        {
+            "rows": tally.rows,
+            "committed": tally.committed,
+            "duplicate": tally.duplicate,
+            "rejected": len(tally.rejected),
+        }
+    )
+    if not tally.committed and not tally.duplicate:
+        for file, line, field, reason in tally.rejected[:3]:
+            errors_console.print(f"{file}:{line}: {field}: {reason}", markup=False)
+        raise typer.Exit(2)
+
+
+@app.command()
+def pipeline(
+    as_of: Annotated[str, typer.Option(help="As of this time; default now.")] = "",
+) -> None:
+    """Features, arbitration, scoring, publishing over everything."""
+    at = _time_option(as_of, "--as-of")
+    began = time.monotonic()
+    with _connect() as stubs:
+        published = session.run_pipeline(
+            stubs,
+            at,
+            lambda step: errors_console.print(f"{time.monotonic() - began:6.1f} s {step}"),
+        )
+    _show(MessageToDict(published, preserving_proto_field_name=True))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="risk")],
+    as_of: Annotated[str, typer.Option(help="Learn what came after this time.")] = "",
+    horizon: Annotated[str, typer.Option(help="How long after, such as 30d.")] = "30d",
+    positive: Annotated[str, typer.Option(help="Positive examples.")] = "marks>=3",
+    truth: Annotated[Path | None, typer.Option(help="Learn from truth.csv instead.")] = None,
+    seed: int = 0,
+) -> None:
+    """Learn a model, store and activate it."""
+    at = _time_option(as_of, "--as-of")
+    if at is None:
+        raise typer.BadParameter("--as-of is required")
+    if not (horizon.endswith("d") and horizon[:-1].isdigit()):
+        raise typer.BadParameter(f"--horizon must read like 30d, not {horizon!r}")
+    request = scoring_pb2.TrainModelRequest(
+        name=model, horizon_days=int(horizon[:-1]), positive=positive, seed=seed
+    )
+    request.as_of_time.FromMilliseconds(at)
+    if truth is not None:
+        for _, table in importing.read_tables(truth):
+            until = importing.times_ms(importing.texts(table, "valid_until"))
+            keys = parse_column(table["number"]).keys
+            bad = importing.flags(importing.texts(table, "bad"))
+            for key, is_bad, end in zip(keys.tolist(), bad, until.tolist(), strict=True):
+                if key and (end == 0 or end > at):
+                    request.truth.number_keys.append(key)
+                    request.truth.bad.append(is_bad)
+    learned = scoring_pb2.Model()
+    with _connect() as stubs:
+        operations.wait(stubs.operations, stubs.scoring.TrainModel(request, timeout=120), learned)
+    card = json.loads(learned.card_json)
+    _show({"version": learned.version, "trees": card["trees"], **card["out_of_fold"]})
+
+
+@app.command()
+def get(
+    number: Annotated[list[str], typer.Argument(help="Numbers in any form.")],
+    region: Annotated[str, typer.Option(help="Country of national numbers.")] = "CN",
+) -> None:
+    """Look numbers up."""
+    with _connect() as stubs:
+        request = reputation_pb2.BatchGetReputationsRequest(numbers=number, region=region)
+        answer = stubs.reputation.BatchGetReputations(request, timeout=60)
+    if Target.as_json:
+        for result in answer.results:
+            found = MessageToDict(result, preserving_proto_field_name=True)
+            print(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table("number", "state", "level", "risk", "category", "display", "reasons")
+    for raw, result in zip(number, answer.results, strict=True):
+        if result.HasField("error"):
+            table.add_row(raw, "-", "", "", "", result.error.message, "")
+            continue
+        found = result.reputation
+        state = reputation_pb2.ReputationState.Name(found.state).removeprefix("REPUTATION_STATE_")
+        table.add_row(
+            found.number,
+            state,
+            str(found.level),
+            f"{found.risk:.3f}",
+            f"{found.category} {found.probability:.2f}" if found.category else "",
+            found.display_text_zh,
+            ", ".join(found.reasons),
+        )
+    console.print(table)
+
+
+@app.command()
+def explain(
+    number: str, region: Annotated[str, typer.Option(help="Country of national numbers.")] = "CN"
+) -> None:
+    """Look one number up, with what led to it."""
+    with _connect() as stubs:
+        request = reputation_pb2.ExplainReputationRequest(number=number, region=region)
+        answer = stubs.reputation.ExplainReputation(request, timeout=60)
+    if Target.as_json:
+        found = MessageToDict(answer, preserving_proto_field_name=True)
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    found = answer.reputation
+    console.print(f"{found.number}  level {found.level}  risk {found.risk:.3f}  rule {found.rule}")
+    for reason in answer.reasons:
+        console.print(f"  {reason.text_zh} · {reason.text_en}", markup=False)
+    table = Table("source", "label", "category", "marks", "weight", "log odds", "last mark")
+    for row in answer.evidence:
+        table.add_row(
+            row.source,
+            row.label,
+            row.category,
+            str(row.mark_count),
+            f"{row.weight:.2f}",
+            f"{row.log_odds:+.2f}",
+            row.last_mark_time.ToJsonString(),
+        )
+    console.print(table)
+    if answer.former_mark_count:
+        console.print(f"{answer.former_mark_count} marks of an earlier holder do not count")
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="reputations")],
+    out: Annotated[Path, typer.Option(help="CSV, CSV.gz or Parquet file.")],
+    as_of: Annotated[str, typer.Option(help="The newest version of that time or before.")] = "",
+) -> None:
+    """Write what is published."""
+    if what != "reputations":
+        raise typer.BadParameter(f"only 'reputations' can be exported, not {what!r}")
+    with _connect() as stubs:
+        count = exporting.write(stubs, out, _time_option(as_of, "--as-of"))
+    _show({"rows": count, "file": str(out)})
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    numbers: Annotated[int, typer.Option(min=200)] = 20_000,
+    days: Annotated[int, typer.Option(min=14, max=400)] = 60,
+    seed: int = 1,
+    end: Annotated[str, typer.Option(help="Last day, exclusive; default today in China.")] = "",
+) -> None:
+    """Write the files of a generated city, and the truth about it."""
+    from services.simulator.city import simulate as simulate_city
+
+    last = datetime.fromisoformat(end).date() if end else datetime.now(CHINA).date()
+    summary = simulate_city(numbers, days, seed, out, last)
+    _show({"folder": str(out), "numbers": summary.numbers, **summary.rows})
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="truth.csv")],
+    reputations: Annotated[Path, typer.Option(help="An export of reputations.")],
+    marks: Annotated[Path | None, typer.Option(help="Also judge majority and vendors.")] = None,
+) -> None:
+    """Measure how right the published reputations are."""
+    from services.cli.evaluate import evaluate as measure
+
+    found = measure(truth, reputations, marks)
+    print(json.dumps(found, ensure_ascii=False, indent=None if Target.as_json else 2))
+
+
+@app.command(name="normalise")
+def normalise_numbers(
+    region: Annotated[str, typer.Option(help="Country of national numbers.")] = "CN",
+) -> None:
+    """Raw numbers on stdin, one a line; JSON lines out."""
+    normalise.normalise_stream(sys.stdin.buffer, sys.stdout.buffer, region)
+
+
+@app.command()
+def demo(
+    numbers: Annotated[int, typer.Option(min=200)] = 20_000,
+    days: Annotated[int, typer.Option(min=14, max=400)] = 60,
+    seed: int = 1,
+    folder: Annotated[Path, typer.Option("--dir", help="Where the city is kept.")] = Path(
+        "var/demo"
+    ),
+    stay: Annotated[bool, typer.Option("--serve", help="Keep serving.")] = False,
+    address: str = "127.0.0.1:50051",
+) -> None:
+    """Simulate a city, judge every number in it, show what came out."""
+    run_demo(console, numbers, days, seed, folder, stay, address)
+
+
+def run() -> int:
+    """Entry point: 0 done, 1 failed, 2 wrong use."""
+    try:
+        app(standalone_mode=True)
+    except DomainError as error:
+        errors_console.print(f"{error.reason}: {error}", markup=False)
+        return 1
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    return 0

@@ -1,0 +1,112 @@
+"""Where a command's calls go: a running server, or services started here over an embedded store."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+from google.longrunning import operations_pb2_grpc
+from google.protobuf.message import Message
+
+from services.__main__ import Application, environment
+from services.common import operations, rpc
+from services.common.errors import Unavailable
+from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.reputation.v1 import reputation_pb2, reputation_pb2_grpc
+from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
+
+Step = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """The services that a command calls."""
+
+    ingest: ingest_pb2_grpc.IngestServiceStub
+    features: features_pb2_grpc.FeaturesServiceStub
+    arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
+    scoring: scoring_pb2_grpc.ScoringServiceStub
+    reputation: reputation_pb2_grpc.ReputationServiceStub
+    operations: operations_pb2_grpc.OperationsStub
+
+    @classmethod
+    def of(cls, channel: grpc.Channel) -> "Stubs":
+        """Stubs over one channel."""
+        return cls(
+            ingest_pb2_grpc.IngestServiceStub(channel),
+            features_pb2_grpc.FeaturesServiceStub(channel),
+            arbitration_pb2_grpc.ArbitrationServiceStub(channel),
+            scoring_pb2_grpc.ScoringServiceStub(channel),
+            reputation_pb2_grpc.ReputationServiceStub(channel),
+            operations_pb2_grpc.OperationsStub(channel),
+        )
+
+
+@contextmanager
+def connected(store: str, server: str) -> Iterator[Stubs]:
+    """Stubs to `server`, or to services started over `store` for as long as the block runs.
+
+    Raises:
+        DomainError: what a call failed with, in the words of the service.
+    """
+    if server:
+        with rpc.connect(server) as channel:
+            yield from _translated(channel)
+        return
+    application = Application(
+        environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
+    )
+    try:
+        with rpc.connect(application.address) as channel:
+            yield from _translated(channel)
+    finally:
+        application.stop()
+
+
+def _translated(channel: grpc.Channel) -> Iterator[Stubs]:
+    try:
+        yield Stubs.of(channel)
+    except grpc.RpcError as error:
+        known = rpc.to_domain_error(error)
+        raise known or Unavailable(
+            "CALL_FAILED", f"{error.code().name}: {error.details()}"
+        ) from None
+
+
+def run_pipeline(
+    stubs: Stubs, as_of_ms: int | None, step: Step
+) -> reputation_pb2.PublishReputationsResponse:
+    """Features, arbitration, scoring, publishing, one after the other."""
+
+    def timed(request: Message) -> Message:
+        if as_of_ms is not None:
+            request.as_of_time.FromMilliseconds(as_of_ms)  # type: ignore[attr-defined]
+        return request
+
+    step("features")
+    built = features_pb2.BuildFeaturesResponse()
+    request = timed(features_pb2.BuildFeaturesRequest())
+    operations.wait(stubs.operations, stubs.features.BuildFeatures(request, timeout=60), built)
+    step("arbitration")
+    judge = timed(arbitration_pb2.RunArbitrationRequest(run_id=built.run_id))
+    judged = arbitration_pb2.RunArbitrationResponse()
+    operations.wait(stubs.operations, stubs.arbitration.RunArbitration(judge, timeout=60), judged)
+    step("scoring")
+    operations.wait(
+        stubs.operations,
+        stubs.scoring.RunScoring(scoring_pb2.RunScoringRequest(run_id=built.run_id), timeout=60),
+        scoring_pb2.RunScoringResponse(),
+    )
+    step("publishing")
+    published = reputation_pb2.PublishReputationsResponse()
+    operations.wait(
+        stubs.operations,
+        stubs.reputation.PublishReputations(
+            reputation_pb2.PublishReputationsRequest(run_id=built.run_id), timeout=60
+        ),
+        published,
+    )
+    return published

@@ -1,0 +1,36 @@
+"""The rule that keeps the services simple: who may import what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).parents[1] / "services"
+NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_imports_only_itself_and_common(name):
+    used = {n for path in (SERVICES / name).rglob("*.py") for n in imported(path)}
+
+    parts = {n.split(".")[1] for n in used if n.startswith("services.")}
+
+    assert parts <= {name, "common"}
+
+
+@pytest.mark.parametrize("module", ["arbitration/domain", "features/domain", "reputation/rules"])
+def test_a_domain_does_no_io(module):
+    used = imported(SERVICES / f"{module}.py")
+
+    assert not {n for n in used if n.split(".")[0] in ("grpc", "zhengming", "os", "chdb")}
+    assert not {n for n in used if n.startswith("services.common.store")}
