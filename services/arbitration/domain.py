@@ -27,17 +27,21 @@ ORDINARY = 0
 COMPETENCE = 0.75
 """Prior share of a source's marks that mean what the crosswalk says; the rest is its label mix."""
 
-SMOOTHING_MARKS = 25.0
+SMOOTHING_MARKS = 10.0
 """Strength of that prior, in marks for each category and source."""
 
-ORDINARY_PRIOR = 0.35
-"""Prior probability that a marked number is an ordinary one, before any pass has learned it."""
+ORDINARY_PRIOR = 0.05
+"""Prior probability that a marked number is ordinary. Low, for what looks random to a matrix is
+more often sources that err; whether calls contradict the marks is for the behaviour to say."""
 
 PRIOR_STRENGTH = 50.0
 """Strength of the starting class prior, in numbers."""
 
 NO_PROOF_WEIGHT = 0.5
-"""Weight of a mark without proof of a call, where its source gives some (china.md R07)."""
+"""Weight of a person's mark without proof of a call, where its source gives some (china.md R07)."""
+
+USER = 1
+"""MarkKind of a person's mark."""
 
 KIND_WEIGHTS = np.array([1.0, 1.0, 0.5, 0.25, 1.0, 1.0])
 """By MarkKind: imported lists and self-given names weigh less (china.md 6, three channels)."""
@@ -123,7 +127,20 @@ def mark_weights(
 ) -> F64:
     """Weight of each mark in [0, 1]: half-life of its category, proof of a call, kind."""
     weight = np.exp2(-np.maximum(age_ms, 0) / half_life_ms) * KIND_WEIGHTS[kind]
-    return np.where(source_gives_proof & ~has_call, NO_PROOF_WEIGHT * weight, weight)
+    unproved = source_gives_proof & ~has_call & (kind == USER)
+    return np.where(unproved, NO_PROOF_WEIGHT * weight, weight)
+
+
+def compare(number_at: I64, weight: F64, count: int) -> F64:
+    """Weights relative to the best mark of the same number, by their square root; (m,) in [0, 1].
+
+    An old or unproved mark is worth less than a better one about the same number. Alone it is
+    still all that was said of it: scaled down, it would be overruled by the class prior, which
+    knows nothing of this number. The root keeps a second opinion audible (docs/decisions.md).
+    """
+    best = np.zeros(count)
+    np.maximum.at(best, number_at, weight)
+    return np.sqrt(np.divide(weight, best[number_at], out=np.zeros_like(weight), where=weight > 0))
 
 
 def saturate(marks: Marks, sources: U64) -> tuple[sparse.csr_matrix, F64]:

@@ -236,11 +236,12 @@ class Engine:
             proof,
             columns["kind"],
         )
+        number_at = np.searchsorted(universe, number[stands])
         marks = domain.Marks(
             numbers=universe,
-            number_at=np.searchsorted(universe, number[stands]),
+            number_at=number_at,
             label_at=at[stands],
-            weight=weight[stands],
+            weight=domain.compare(number_at, weight[stands], len(universe)),
             occurred_ms=columns["occurred_ms"][stands].astype(np.int64),
             reporter=columns["reporter"][stands].astype(np.uint64),
         )

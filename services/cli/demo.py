@@ -101,7 +101,9 @@ def _stories(console: Console, stubs: Stubs, story: list[dict[str, Any]]) -> Non
 
 
 def _accuracy(console: Console, found: dict[str, Any]) -> None:
-    table = Table("", "category or ancestor right", "bad or good: AUC", "F1", "good called bad")
+    table = Table(
+        "", "category right", "or an ancestor", "bad or good: AUC", "F1", "good called bad"
+    )
     rows = [("Zhengming", found["published"]), ("majority vote", found["majority"])]
     best = found["best_source"]
     if best:
@@ -110,6 +112,7 @@ def _accuracy(console: Console, found: dict[str, Any]) -> None:
         bad = judged["bad"]
         table.add_row(
             name,
+            f"{judged['category']['exact']:.3f}",
             f"{judged['category']['lineage']:.3f}",
             f"{bad['auc']:.3f}",
             f"{bad['f1']:.3f}",

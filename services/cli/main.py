@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -312,10 +313,26 @@ def demo(
     run_demo(console, numbers, days, seed, folder, stay, address)
 
 
+def options_first(arguments: list[str]) -> list[str]:
+    """The options that hold for every command, wherever they were written, before the command."""
+    first, rest = [], []
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--":
+            rest += [argument, *given]
+        elif argument == "--json" or argument.startswith(("--store=", "--server=")):
+            first.append(argument)
+        elif argument in ("--store", "--server"):
+            first += [argument, *islice(given, 1)]
+        else:
+            rest.append(argument)
+    return first + rest
+
+
 def run() -> int:
     """Entry point: 0 done, 1 failed, 2 wrong use."""
     try:
-        app(standalone_mode=True)
+        app(options_first(sys.argv[1:]), standalone_mode=True)
     except DomainError as error:
         errors_console.print(f"{error.reason}: {error}", markup=False)
         return 1

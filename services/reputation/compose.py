@@ -7,31 +7,63 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.numbering import from_key, kinds_of
-from services.reputation.rules import PROTECTED_IDENTITIES, RULES, UNDECIDED, Findings, decide
+from services.common.taxonomy import standard
+from services.reputation.rules import (
+    PROTECTED_IDENTITIES,
+    RULES,
+    UNDECIDED,
+    Findings,
+    decide,
+)
 from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
-MAX_REASONS = 5
+DAY_MS = 86_400_000
 
 
 class Registry:
-    """Which numbers are protected."""
+    """Which numbers are protected, and for what purpose they are registered."""
 
     def __init__(
-        self, numbers: Sequence[int], prefixes: Sequence[str], identities: Sequence[str]
+        self,
+        numbers: Sequence[int],
+        prefixes: Sequence[str],
+        identities: Sequence[str],
+        purposes: Sequence[str],
     ) -> None:
-        rows = list(zip(numbers, prefixes, identities, strict=True))
-        kept = [row for row in rows if row[2] in PROTECTED_IDENTITIES]
-        self._keys = np.array(sorted({key for key, _, _ in kept if key}), dtype=np.int64)
-        self._prefixes = tuple(prefix for key, prefix, _ in kept if not key)
+        codes = standard.load()
+        exact: dict[int, int] = {}
+        ranges: dict[str, int] = {}
+        for key, prefix, identity, purpose in zip(
+            numbers, prefixes, identities, purposes, strict=True
+        ):
+            if identity in PROTECTED_IDENTITIES:
+                category = codes.category(purpose).id if purpose else 0
+                if key:
+                    exact[key] = category
+                else:
+                    ranges[prefix] = category
+        self._keys = np.array(sorted(exact), dtype=np.int64)
+        self._purposes = np.array([exact[key] for key in sorted(exact)], dtype=np.int64)
+        self._ranges = ranges
+        self._widths = sorted({len(prefix) for prefix in ranges}, reverse=True)
 
-    def protects(self, numbers: I64) -> npt.NDArray[np.bool_]:
-        """Whether each number is protected, bool (n,)."""
-        found = np.isin(numbers, self._keys)
-        if self._prefixes:
+    def purposes(self, numbers: I64) -> I64:
+        """Category registered for each number, (n,): -1 not protected, 0 without a purpose.
+
+        A row of its own comes before the longest prefix.
+        """
+        found = np.full(len(numbers), -1, dtype=np.int64)
+        if self._ranges:
             for i, key in enumerate(numbers.tolist()):
-                digits = from_key(key).number.lstrip("+")
-                found[i] |= digits.removeprefix("86").startswith(self._prefixes)
+                digits = from_key(key).number.lstrip("+").removeprefix("86")
+                for width in self._widths:
+                    if digits[:width] in self._ranges:
+                        found[i] = self._ranges[digits[:width]]
+                        break
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, numbers), len(self._keys) - 1)
+            found = np.where(self._keys[at] == numbers, self._purposes[at], found)
         return found
 
 
@@ -64,14 +96,15 @@ def compose(
 ) -> Columns:
     """Rows to publish, in the order of the numbers."""
     count = len(judged.number)
+    category = judged.categories[:, 0].astype(np.int64)
+    same_group = judged.categories // 1000 == judged.categories[:, :1] // 1000
     found = Findings(
         kind=kinds_of(judged.number),
-        protected=registry.protects(judged.number),
-        category=judged.categories[:, 0].astype(np.int64),
+        registered=registry.purposes(judged.number),
+        category=category,
         probability=judged.probabilities[:, 0].astype(np.float64),
-        family_probability=np.where(
-            judged.categories // 100 == judged.categories[:, :1] // 100, judged.probabilities, 0.0
-        ).sum(axis=1),
+        group_probability=np.where(same_group, judged.probabilities, 0.0).sum(axis=1),
+        age_half_lives=_ages(category, update_ms - judged.counts["last_mark_ms"]),
         risk=judged.risk,
         reporter_count=judged.counts["reporter_count"],
         mark_count=judged.counts["mark_count"],
@@ -110,3 +143,14 @@ def compose(
         "update_ms": np.full(count, update_ms, dtype=np.int64),
         "model_version": model,
     }
+
+
+def _ages(category: I64, age_ms: I64) -> npt.NDArray[np.float64]:
+    """Age of the newest mark in half-lives of the category, (n,)."""
+    codes = standard.load()
+    known = np.unique(category[category > 0])
+    if not len(known):
+        return np.zeros(len(category))
+    half_life_ms = np.array([codes.category_of_id(int(c)).half_life_days * DAY_MS for c in known])
+    at = np.minimum(np.searchsorted(known, category), len(known) - 1)
+    return np.where(category > 0, np.maximum(age_ms, 0) / half_life_ms[at], 0.0)

@@ -197,7 +197,7 @@ class Publisher:
     def _registry(self, as_of_ms: int) -> Registry:
         table = queries.registrations(self._store, as_of_ms)
         return Registry(
-            table["number"].to_pylist(), table["prefix"].to_pylist(), table["identity"].to_pylist()
+            *(table[name].to_pylist() for name in ("number", "prefix", "identity", "purpose"))
         )
 
     def _next_version(self) -> int:

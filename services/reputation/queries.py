@@ -49,10 +49,10 @@ def posteriors(store: Store, run: int) -> pa.Table:
 
 
 def registrations(store: Store, as_of_ms: int) -> pa.Table:
-    """number, prefix and identity of the registrations in force."""
+    """number, prefix, identity and purpose of the registrations in force."""
     return store.query(
         """
-        SELECT number, prefix, identity FROM registry FINAL
+        SELECT number, prefix, identity, purpose FROM registry FINAL
         WHERE valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
         """,
         {"as_of": as_of_ms},

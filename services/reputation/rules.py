@@ -21,10 +21,15 @@ MIN_PROBABILITY = 0.6
 """Posterior from which a category is published as established."""
 CONTESTED_PROBABILITY = 0.4
 """Below it, with several marks, sources contradict each other."""
+STALE_HALF_LIVES = 3.0
+"""Age of the newest mark, in half-lives of its category, from which nothing is shown."""
 BEHAVIOUR_RISK = 0.7
-"""Risk from which a number nobody marked is noticed for its behaviour alone."""
-LOW_RISK = 0.2
+"""Risk from which calls look unwanted: a number nobody marked is noticed for it, and few marks
+that say the same are enough."""
+LOW_RISK = 0.5
 """Below it a nuisance label is no more than a notice."""
+HARMLESS_RISK = 0.02
+"""Below it the calls of a number do not look like what a label of level 2 and above says."""
 
 PROTECTED_IDENTITIES = ("C01", "C02", "C03", "C04")
 """Axis C: emergency and public service, anti-fraud, verified and registered numbers."""
@@ -52,11 +57,13 @@ class Findings:
 
     Attributes:
         kind: uint8 (n,), Kind.
-        protected: bool (n,), registered under a protected identity.
+        registered: int64 (n,), registered purpose: -1 not registered under a protected identity,
+            0 registered without a purpose.
         category: int64 (n,), most probable category, 0 ordinary.
         probability: float64 (n,), its posterior.
-        family_probability: float64 (n,), the posterior of all categories of its family, such as
-            A32xx: sources that disagree within a family do not contradict each other.
+        group_probability: float64 (n,), the posterior of all categories of its group, such as A3:
+            sources that disagree within a group do not contradict each other.
+        age_half_lives: float64 (n,), age of the newest mark in half-lives of the category.
         risk: float64 (n,).
         reporter_count, mark_count: int64 (n,).
         effective_sources: float64 (n,).
@@ -64,10 +71,11 @@ class Findings:
     """
 
     kind: npt.NDArray[np.uint8]
-    protected: Mask
+    registered: npt.NDArray[np.int64]
     category: npt.NDArray[np.int64]
     probability: F64
-    family_probability: F64
+    group_probability: F64
+    age_half_lives: F64
     risk: F64
     reporter_count: npt.NDArray[np.int64]
     mark_count: npt.NDArray[np.int64]
@@ -101,19 +109,20 @@ def _illegal(found: Findings) -> Mask:
 
 
 def _contested(found: Findings) -> Mask:
-    return np.asarray((found.family_probability < CONTESTED_PROBABILITY) & (found.mark_count >= 3))
+    return np.asarray((found.group_probability < CONTESTED_PROBABILITY) & (found.mark_count >= 3))
 
 
 def _established(found: Findings) -> Mask:
     enough = (found.reporter_count >= MIN_REPORTERS) | (found.effective_sources >= MIN_SOURCES)
-    return np.asarray((found.family_probability >= MIN_PROBABILITY) & enough)
+    return np.asarray((found.group_probability >= MIN_PROBABILITY) & enough)
 
 
 RULES: tuple[Rule, ...] = (
     Rule("relay_number@1", lambda f: f.kind == Kind.CN_RELAY, State.UNKNOWN, False, 0, "RELAY"),
     Rule("decided_clear@1", lambda f: f.decided == CLEARED, State.ADJUDICATED, False, 0, "CLEARED"),
     Rule("decided@1", lambda f: f.decided > CLEARED, State.ADJUDICATED, True, 4, "DECIDED"),
-    Rule("protected@1", lambda f: f.protected, State.PROTECTED, False, 0, "PROTECTED"),
+    # What it is registered for is shown; the crowd cannot lower it.
+    Rule("protected@2", lambda f: f.registered >= 0, State.PROTECTED, True, 0, "PROTECTED"),
     Rule(
         "behaviour_only@1",
         lambda f: (f.mark_count == 0) & (f.risk >= BEHAVIOUR_RISK),
@@ -124,10 +133,34 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("nothing_known@1", lambda f: f.mark_count == 0, State.UNKNOWN, False, 0),
     Rule("ordinary@1", lambda f: f.category == 0, State.PROVISIONAL, False, 0, "MARKS_WEAK"),
-    Rule("contested@1", _contested, State.CONTESTED, False, 1, "MARKS_CONFLICT"),
+    Rule(
+        "stale@1",
+        lambda f: f.age_half_lives > STALE_HALF_LIVES,
+        State.PROVISIONAL,
+        False,
+        0,
+        "MARKS_STALE",
+    ),
+    Rule(
+        "behaviour_contradicts@1",
+        lambda f: (f.risk < HARMLESS_RISK) & (_levels(f.category) >= 2),
+        State.CONTESTED,
+        False,
+        0,
+        "BEHAVIOUR_CONTRADICTS",
+    ),
+    Rule("contested@2", _contested, State.CONTESTED, False, 1, "MARKS_CONFLICT"),
     # Crowd marks alone never establish an illegal label (DESIGN section 4, china.md R06).
     Rule("illegal_by_crowd@1", _illegal, State.PROVISIONAL, True, 3, "MARKS_ILLEGAL"),
-    Rule("crowd_established@1", _established, State.ESTABLISHED, True, 4, "MARKS_AGREE"),
+    Rule("crowd_established@2", _established, State.ESTABLISHED, True, 4, "MARKS_AGREE"),
+    Rule(
+        "behaviour_agrees@1",
+        lambda f: (f.risk >= BEHAVIOUR_RISK) & (_levels(f.category) >= 2),
+        State.ESTABLISHED,
+        True,
+        4,
+        "BEHAVIOUR_AGREES",
+    ),
     Rule(
         "crowd_provisional@1", lambda f: f.mark_count > 0, State.PROVISIONAL, True, 1, "MARKS_FEW"
     ),
@@ -165,15 +198,18 @@ def decide(found: Findings) -> Published:
     shown = np.array([r.shows_category for r in RULES])[rule]
     cap = np.array([r.max_level for r in RULES], dtype=np.int64)[rule]
     category = np.where(found.decided > CLEARED, found.decided, found.category)
+    protected = np.array([r.state == State.PROTECTED for r in RULES])[rule]
+    category = np.where(protected, found.registered, category)
     level = np.minimum(_levels(category), cap)
     behaviour = np.array([r.rule_id == "behaviour_only@1" for r in RULES])[rule]
     level = np.where(behaviour, 1, level)
     undecided = found.decided <= CLEARED
     level = np.where(undecided & (found.risk < LOW_RISK), np.minimum(level, 1), level)
-    probability = np.where(found.decided > CLEARED, 1.0, found.probability)
+    certain = (found.decided > CLEARED) | protected
+    probability = np.where(certain & (category > 0), 1.0, found.probability)
     return Published(
         category=np.where(shown, category, 0).astype(np.uint16),
-        probability=np.where(shown, probability, 0).astype(np.float32),
+        probability=np.where(shown & (category > 0), probability, 0).astype(np.float32),
         level=level.astype(np.uint8),
         state=state,
         rule=rule,

@@ -14,6 +14,7 @@ from services.common.store import Store
 from services.common.wire import category_code, check_batch
 from services.reputation import queries, state, texts
 from services.reputation.publisher import LIVE, Publisher
+from services.reputation.rules import State
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
@@ -194,7 +195,8 @@ def to_wire(number: Number, row: tuple[Any, ...] | None) -> pb.Reputation:
     (_, version, category, probability, categories, probabilities, risk, level, state_, rule,
      sources, marks, _, first_ms, last_ms, reasons, epoch, update_ms, model) = row  # fmt: skip
     code = category_code(int(category))
-    zh, en = texts.display(code, int(level), int(marks))
+    by_marks = int(state_) not in (State.PROTECTED, State.ADJUDICATED)
+    zh, en = texts.display(code, int(marks) if by_marks else 0)
     message = pb.Reputation(
         number=number.number,
         state=int(state_),  # type: ignore[arg-type]

@@ -8,6 +8,9 @@ _RULES = {
     "DECIDED": ("主管机构或评审认定", "Decided by an authority or a review"),
     "PROTECTED": ("公共服务或已登记号码", "Public service or registered number"),
     "BEHAVIOUR": ("呼叫行为异常", "Its calls look unwanted"),
+    "BEHAVIOUR_AGREES": ("标记与呼叫行为相符", "Its calls look like its marks"),
+    "MARKS_STALE": ("标记已过时", "Its marks are too old to tell"),
+    "BEHAVIOUR_CONTRADICTS": ("呼叫行为与标记不符", "Its calls do not look like its marks"),
     "MARKS_WEAK": ("标记不足以说明问题", "Its marks do not add up to anything"),
     "MARKS_CONFLICT": ("各来源标记不一致", "Sources contradict each other"),
     "MARKS_ILLEGAL": (
@@ -27,9 +30,9 @@ def reason(code: str) -> tuple[str, str]:
     return f"特征：{words}", f"feature: {words}"
 
 
-def display(category: str, level: int, marks: int) -> tuple[str, str]:
-    """What a handset may show; empty texts without a category and level."""
-    if not category or not level:
+def display(category: str, marks: int) -> tuple[str, str]:
+    """What a handset may show; empty texts without a category."""
+    if not category:
         return "", ""
     found = standard.load().category(category)
     return (
