@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -290,6 +291,62 @@ def evaluate(
     print(json.dumps(found, ensure_ascii=False, indent=None if Target.as_json else 2))
 
 
+@app.command()
+def arbitrate(
+    answers: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet: task,worker,label.")],
+    out: Annotated[Path, typer.Option(help="Posterior of every task.")],
+    workers: Annotated[
+        Path | None, typer.Option(help="Write the workers' accuracies here.")
+    ] = None,
+    gold: Annotated[Path | None, typer.Option(help="Known truths: task,label.")] = None,
+) -> None:
+    """Infer the truth from any table of tasks, workers and labels."""
+    from services.cli.arbitrate import arbitrate_file
+
+    found = asdict(arbitrate_file(answers, out, workers, gold))
+    rejects = found.pop("rejects")
+    _show({**found, "rejects": rejects} if Target.as_json else found)
+    for file, line, field, reason in rejects[:10]:
+        errors_console.print(f"{file}:{line}: {field}: {reason}", markup=False)
+
+
+model_app = typer.Typer(no_args_is_help=True, help="A yes/no classifier for any table.")
+app.add_typer(model_app, name="model")
+EdgesOption = Annotated[
+    Path | None, typer.Option(help="Links: two id columns and an optional weight.")
+]
+
+
+@model_app.command()
+def fit(
+    train: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet.")],
+    id_column: Annotated[str, typer.Option("--id", help="Column that names a row.")],
+    label: Annotated[str, typer.Option(help="Column to learn; rows without it are neighbours.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    edges: EdgesOption = None,
+    seed: int = 7,
+    positive: Annotated[str | None, typer.Option(help="The label that counts as yes.")] = None,
+) -> None:
+    """Learn a label from a table."""
+    from services.cli.model import fit_file
+
+    card = fit_file(train, id_column, label, out, edges, seed, positive)
+    _show(card if Target.as_json else card["cross_validation"])
+
+
+@model_app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    test: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet.")],
+    out: Annotated[Path, typer.Option(help="Probability of every row.")],
+    edges: EdgesOption = None,
+) -> None:
+    """Apply a learned model to a table."""
+    from services.cli.model import predict_file
+
+    _show({"rows": predict_file(folder, test, out, edges)})
+
+
 @app.command(name="normalise")
 def normalise_numbers(
     region: Annotated[str, typer.Option(help="Country of national numbers.")] = "CN",
@@ -335,7 +392,7 @@ def run() -> int:
         app(options_first(sys.argv[1:]), standalone_mode=True)
     except DomainError as error:
         errors_console.print(f"{error.reason}: {error}", markup=False)
-        return 1
+        return 2 if isinstance(error, InvalidArgument) else 1
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
