@@ -15,10 +15,12 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 
 from services.arbitration import server as arbitration
+from services.arbitration.disputes import server as disputes
+from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
-from services.common.errors import DomainError, InvalidArgument
+from services.common.errors import DomainError, InvalidArgument, Unavailable
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
@@ -32,13 +34,15 @@ from services.scoring import server as scoring
 from services.scoring.registry import Registry
 from zhengming.arbitration.v1 import arbitration_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+TOUCHES = 10_000
+TOUCH_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Application:
                 )
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
+        self._followers: list[Publisher | disputes.DisputeServicer] = []
         try:
             for name in NAMES:
                 migrate(self._store, name, ROOT / name / "schema", clock=clock)
@@ -126,10 +131,25 @@ class Application:
             features_servicer = features.FeaturesServicer(store, stubs.ingest, operations, clock)
             registrations.append(lambda s: features.register(s, features_servicer))
         if "arbitration" in names:
+            engine = Engine(store)
             arbitration_servicer = arbitration.ArbitrationServicer(
-                store, Engine(store), operations, clock
+                store, engine, operations, clock, stubs.touch
             )
             registrations.append(lambda s: arbitration.register(s, arbitration_servicer))
+            cases = Cases(
+                store,
+                engine,
+                clock,
+                read_key(configuration.key_file),
+                OutboxSender(store, clock),
+                stubs.touch,
+                secrets.randbelow,
+            )
+            dispute_servicer = disputes.DisputeServicer(
+                store, cases, engine, arbitration_servicer, clock
+            )
+            registrations.append(lambda s: disputes.register(s, dispute_servicer))
+            self._followers.append(dispute_servicer)
         if "scoring" in names:
             scoring_servicer = scoring.ScoringServicer(
                 store,
@@ -141,7 +161,6 @@ class Application:
                 clock,
             )
             registrations.append(lambda s: scoring.register(s, scoring_servicer))
-        publisher = None
         if "reputation" in names:
             published = PublishedState()
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
@@ -150,8 +169,8 @@ class Application:
                 store, published, publisher, stubs.arbitration, operations
             )
             registrations.append(lambda s: reputation.register(s, reputation_servicer))
+            self._followers.append(publisher)
         self._running = rpc.start(registrations, configuration.address)
-        self.publisher = publisher
         self.port = self._running.port
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
@@ -159,10 +178,10 @@ class Application:
         self._closing.append(lambda: self._running.stop(GRACE_S))
 
     def follow(self) -> None:
-        """Publish touched numbers as they come."""
-        if self.publisher is not None:
-            self.publisher.start()
-            self._closing.append(self.publisher.stop)
+        """Publish touched numbers as they come, and let time pass for disputes."""
+        for follower in self._followers:
+            follower.start()
+            self._closing.append(follower.stop)
 
     def _close(self) -> None:
         for close in reversed(self._closing):
@@ -217,6 +236,21 @@ class _Stubs:
     @property
     def operations(self) -> operations_pb2_grpc.OperationsStub:
         return self._lazy("", operations_pb2_grpc.OperationsStub)
+
+    def touch(self, numbers: Sequence[int]) -> None:
+        """Have numbers published anew.
+
+        Raises:
+            Unavailable: CALL_FAILED.
+        """
+        for start in range(0, len(numbers), TOUCHES):
+            part = ingest_pb2.TouchNumbersRequest(number_keys=numbers[start : start + TOUCHES])
+            try:
+                self.ingest.TouchNumbers(part, timeout=TOUCH_TIMEOUT_S)
+            except grpc.RpcError as error:
+                raise rpc.to_domain_error(error) or Unavailable(
+                    "NOT_READY", "ingest does not answer", service="ingest"
+                ) from error
 
     def close(self) -> None:
         for channel in self._channels.values():

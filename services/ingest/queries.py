@@ -189,17 +189,20 @@ def epoch_starts(store: Store, numbers: Sequence[int], now_ms: int) -> dict[int,
 
 
 def published(store: Store, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """What consumers see of numbers: number, category, state, version, update_ms."""
+    """What consumers see of numbers: number, category, state, version, update."""
     if not numbers:
         return []
-    rows: list[dict[str, Any]] = store.query(
+    found = store.query(
         """
-        SELECT number, argMax(category, version) AS category, argMax(state, version) AS state,
-            max(version) AS version, argMax(update_ms, version) AS update_ms
-        FROM (SELECT number, category, state, version AS version, update_ms FROM published
-              WHERE lineage = 0 AND number IN (SELECT number FROM {asked}))
+        SELECT number, argMax(category, version) AS category_now,
+            argMax(state, version) AS state_now, max(version) AS version_now,
+            argMax(update_ms, version) AS update_now
+        FROM published WHERE lineage = 0 AND number IN (SELECT number FROM {asked})
         GROUP BY number
         """,
         tables={"asked": {"number": list(numbers)}},
-    ).to_pylist()
-    return rows
+    )
+    return [
+        {name.removesuffix("_now"): value for name, value in row.items()}
+        for row in found.to_pylist()
+    ]

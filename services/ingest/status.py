@@ -76,7 +76,7 @@ def mark_statuses(
     numbers = sorted({row["number"] for row in found.values()})
     epochs = queries.epoch_starts(store, numbers, now_ms)
     published = {
-        row["number"]: Published(row["category"], row["state"], row["version"], row["update_ms"])
+        row["number"]: Published(row["category"], row["state"], row["version"], row["update"])
         for row in queries.published(store, numbers)
     }
     answer = pb.GetMarkStatusResponse()

@@ -12,6 +12,7 @@ from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
 MAX_REASONS = 5
+NONE: I64 = np.zeros(0, dtype=np.int64)
 
 
 class Registry:
@@ -60,9 +61,14 @@ class Judged:
 
 
 def compose(
-    judged: Judged, registry: Registry, version: int, update_ms: int, model_version: str
+    judged: Judged,
+    registry: Registry,
+    version: int,
+    update_ms: int,
+    model_version: str,
+    disputed: I64 = NONE,
 ) -> Columns:
-    """Rows to publish, in the order of the numbers."""
+    """Rows to publish, in the order of the numbers; `disputed`: those with an open dispute."""
     count = len(judged.number)
     found = Findings(
         kind=kinds_of(judged.number),
@@ -77,6 +83,7 @@ def compose(
         mark_count=judged.counts["mark_count"],
         effective_sources=judged.effective_sources,
         decided=judged.decided,
+        disputed=np.isin(judged.number, disputed),
     )
     published = decide(found)
     rule_ids = np.array([rule.rule_id for rule in RULES], dtype=object)

@@ -194,7 +194,8 @@ def to_wire(number: Number, row: tuple[Any, ...] | None) -> pb.Reputation:
     (_, version, category, probability, categories, probabilities, risk, level, state_, rule,
      sources, marks, _, first_ms, last_ms, reasons, epoch, update_ms, model) = row  # fmt: skip
     code = category_code(int(category))
-    zh, en = texts.display(code, int(level), int(marks))
+    is_disputed = int(state_) == pb.REPUTATION_STATE_DISPUTED
+    zh, en = texts.display(code, int(level), int(marks), disputed=is_disputed)
     message = pb.Reputation(
         number=number.number,
         state=int(state_),  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from services.arbitration.disputes.events import START, Event, Proof, Step, prov
 from services.arbitration.disputes.words import Kind, Outcome, Role
 from services.arbitration.engine import Engine
 from services.common.clock import Clock
-from services.common.errors import DomainError, FailedPrecondition, NotFound, Unavailable
+from services.common.errors import DomainError, FailedPrecondition, NotFound
 from services.common.numbering import Number
 from services.common.store import Store
 
@@ -84,8 +84,8 @@ class Cases:
             known = queries.events_of(self._store, list(dict.fromkeys(ids)))
             facts = self.facts([number.key for number, _ in filings])
             in_flight: dict[int, list[str]] = {}
-            for number, dispute_id in queries.open_of(self._store, list(facts)):
-                in_flight.setdefault(number, []).append(dispute_id)
+            for key, dispute_id in queries.open_of(self._store, list(facts)):
+                in_flight.setdefault(key, []).append(dispute_id)
             answers: dict[str, Dispute | DomainError] = {}
             new: list[tuple[str, int, Step]] = []
             for (number, filing), dispute_id in zip(filings, ids, strict=True):
@@ -279,9 +279,7 @@ class Cases:
             self._untouched |= set(queries.touched_since(self._store, self._clock() - DAY_MS))
         self._tell(())
 
-    def _append(
-        self, new: Sequence[tuple[str, int, Step]], now_ms: int
-    ) -> dict[str, Dispute]:
+    def _append(self, new: Sequence[tuple[str, int, Step]], now_ms: int) -> dict[str, Dispute]:
         """Write steps and what they bring about. Returns the disputes that changed."""
         if not new:
             return {}
@@ -313,9 +311,10 @@ class Cases:
         touched: set[int] = set()
         fresh = {event.seq for event in moving}
         for name in ids:
-            dispute = None
+            dispute: Dispute | None = None
             for event in histories[name]:
-                before, dispute = dispute, apply(dispute, event)
+                before = dispute
+                dispute = apply(before, event)
                 assert dispute is not None
                 if event.seq not in fresh:
                     continue
@@ -348,7 +347,7 @@ class Cases:
         told = sorted(self._untouched)
         try:
             self._touch(told)
-        except Unavailable:
+        except DomainError:
             log.warning("touched numbers could not be told, trying again")
             return
         self._untouched -= set(told)

@@ -186,7 +186,10 @@ def prospects(facts: Facts) -> list[Prospect]:
             level = std.level_of(std.category_of_id(category).code)
         found.append(
             Prospect(
-                outcome, category, level, chances.get(category, 0.0),
+                outcome,
+                category,
+                level,
+                chances.get(category, 0.0),
                 tally(facts.standing, category),
             )  # fmt: skip
         )

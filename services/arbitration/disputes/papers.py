@@ -6,9 +6,6 @@ from services.common.numbering import Kind
 MAX_BYTES = 2 << 20
 """Largest content of a paper."""
 
-MANY_MARKS = 20
-"""Above so many marks a number-use certificate is asked for (Tencent, china.md 3.2)."""
-
 _BEGINNINGS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -26,9 +23,7 @@ def takes_code(kind: Kind) -> bool:
     return kind is Kind.CN_MOBILE
 
 
-def required(
-    applicant: Applicant, ground: Ground, kind: Kind, mark_count: int
-) -> tuple[Paper, ...]:
+def required(applicant: Applicant, ground: Ground, kind: Kind) -> tuple[Paper, ...]:
     """The papers that vendors and CAICT ask for (china.md 3.2).
 
     A person who proves a mobile number by code needs no paper for it: the code stands for
@@ -45,6 +40,4 @@ def required(
         needed.append(Paper.ACCOUNT_OPENING)
     if ground is Ground.CONSENTED:
         needed.append(Paper.CONSENT)
-    if mark_count > MANY_MARKS and Paper.NUMBER_USE_CERTIFICATE not in needed:
-        needed.append(Paper.NUMBER_USE_CERTIFICATE)
     return tuple(needed)

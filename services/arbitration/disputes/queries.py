@@ -224,7 +224,11 @@ def page(
         """,
         {**filters, "rank": after[0], "last": after[1], "limit": limit},
     )
-    return table["dispute_id"].to_pylist(), table["rank_ms"].to_pylist(), int(total["total"][0].as_py())
+    return (
+        table["dispute_id"].to_pylist(),
+        table["rank_ms"].to_pylist(),
+        int(total["total"][0].as_py()),
+    )
 
 
 def precedents(
@@ -335,5 +339,3 @@ def messages(store: Store, since_ms: int, limit: int) -> list[dict[str, Any]]:
     )
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
-
-
