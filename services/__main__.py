@@ -1,5 +1,6 @@
 """Composition root: python -m services [NAME...]; without a name, all services in one process."""
 
+import hmac
 import logging
 import os
 import secrets
@@ -24,6 +25,10 @@ from services.common.errors import DomainError, InvalidArgument, Unavailable
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.console import server as console
+from services.console.accounts import Accounts
+from services.console.web import Upstream as ConsoleUpstream
+from services.console.web import create_app
 from services.features import server as features
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
@@ -32,12 +37,17 @@ from services.reputation.publisher import Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import arbitration_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from zhengming.reputation.v1 import reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
+log = logging.getLogger(__name__)
+
+CONSOLE = "console"
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
+CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
@@ -55,6 +65,8 @@ class Configuration:
         models: folder of models learned here; shipped models are found besides.
         key_file: the key of reporters' pseudonyms; made on first use.
         peers: address of each service that other processes run; "" for this process.
+        accounts: who may log in to the console.
+        console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
     """
 
     store: str
@@ -62,6 +74,8 @@ class Configuration:
     models: Path
     key_file: Path
     peers: Mapping[str, str]
+    accounts: Path = Path("var/store.accounts.json")
+    console_address: str = ""
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -74,6 +88,8 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         models=Path(variables.get("ZHENGMING_MODELS", f"{beside}.models")),
         key_file=Path(variables.get("ZHENGMING_KEY_FILE", f"{beside}.key")),
         peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
+        accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
+        console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
     )
 
 
@@ -83,19 +99,21 @@ class Application:
     def __init__(
         self,
         configuration: Configuration,
-        names: Sequence[str] = NAMES,
+        names: Sequence[str] = (),
         clock: Clock = wall_clock_ms,
     ) -> None:
-        names = names or NAMES
+        names = names or (*NAMES, CONSOLE)
         for name in names:
-            if name not in NAMES:
+            if name not in (*NAMES, CONSOLE):
+                known = ", ".join((*NAMES, CONSOLE))
                 raise InvalidArgument(
                     "FIELD_OUT_OF_RANGE",
-                    f"no service {name!r}; there are {', '.join(NAMES)}",
+                    f"no service {name!r}; there are {known}",
                     field="service",
                     value=name,
-                    expected=", ".join(NAMES),
+                    expected=known,
                 )
+        self._names, self._clock, self._configuration = names, clock, configuration
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
         self._followers: list[Publisher | disputes.DisputeServicer] = []
@@ -115,7 +133,7 @@ class Application:
         if "ingest" in names:
             committer = Committer(store, clock)
             self._closing.append(committer.close)
-        stubs = _Stubs(configuration)
+        stubs = self._stubs = _Stubs(configuration)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
             lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
@@ -183,6 +201,37 @@ class Application:
             follower.start()
             self._closing.append(follower.stop)
 
+    def serve_console(self) -> str:
+        """Serve the web pages; returns their address, "" where this process has none.
+
+        Raises:
+            Unavailable: ADDRESS_IN_USE, for an address that was chosen.
+        """
+        if CONSOLE not in self._names:
+            return ""
+        configuration, stubs = self._configuration, self._stubs
+        app = create_app(
+            ConsoleUpstream(
+                ingest=stubs.ingest,
+                arbitration=stubs.arbitration,
+                disputes=stubs.disputes,
+                reputation=stubs.reputation,
+                scoring=stubs.scoring,
+            ),
+            Accounts(configuration.accounts),
+            self._clock,
+            hmac.digest(read_key(configuration.key_file), b"console sessions", "sha256"),
+        )
+        try:
+            running = console.Running(app, configuration.console_address or CONSOLE_ADDRESS)
+        except Unavailable as error:
+            if configuration.console_address:
+                raise
+            log.warning("%s; set ZHENGMING_CONSOLE_ADDRESS. Going on without pages", error)
+            return ""
+        self._closing.append(running.stop)
+        return running.address
+
     def _close(self) -> None:
         for close in reversed(self._closing):
             close()
@@ -228,6 +277,14 @@ class _Stubs:
     @property
     def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:
         return self._lazy("arbitration", arbitration_pb2_grpc.ArbitrationServiceStub)
+
+    @property
+    def disputes(self) -> dispute_pb2_grpc.DisputeServiceStub:
+        return self._lazy("arbitration", dispute_pb2_grpc.DisputeServiceStub)
+
+    @property
+    def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:
+        return self._lazy("reputation", reputation_pb2_grpc.ReputationServiceStub)
 
     @property
     def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:
@@ -299,6 +356,14 @@ def main(names: Sequence[str]) -> int:
         return 1
     application.follow()
     print(f"serving on {application.address}", flush=True)
+    try:
+        pages = application.serve_console()
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        application.stop()
+        return 1
+    if pages:
+        print(f"console on {pages}", flush=True)
     stop.wait()
     application.stop()
     return 0

@@ -252,10 +252,10 @@ class Cases:
             for i, number in enumerate(found.numbers.tolist())
         }
 
-    def verify(self) -> Proof:
+    def verify(self, known_hash: str = "") -> Proof:
         """Read the whole chain; a list that is ahead of it means that its tail was cut off."""
         known = queries.listed_seq(self._store)  # before the events, which are written first
-        proof = prove(queries.all_events(self._store))
+        proof = prove(queries.all_events(self._store), known_hash)
         if not proof.fault and known > proof.head_seq:
             return Proof(
                 proof.event_count, proof.head_seq + 1, "TAIL", proof.head_seq, proof.head_hash

@@ -112,7 +112,7 @@ class Proof:
     Attributes:
         event_count: events read.
         broken_seq: first event that does not fit, 0 where all do.
-        fault: HASH, PREVIOUS_HASH, GAP, REPEAT or TAIL, "" where all fit.
+        fault: HASH, PREVIOUS_HASH, GAP, REPEAT, TAIL or UNKNOWN_HEAD, "" where all fit.
         head_seq, head_hash: of the last event.
     """
 
@@ -123,11 +123,18 @@ class Proof:
     head_hash: str
 
 
-def prove(events: Iterable[Event]) -> Proof:
-    """Read events in order of seq and prove that each follows from the one before."""
-    count, seq, head = 0, 0, START
+def prove(events: Iterable[Event], known_hash: str = "") -> Proof:
+    """Read events in order of seq and prove that each follows from the one before.
+
+    Args:
+        events: all of them.
+        known_hash: a hash noted earlier that must be among them: it finds a cut-off tail, or a
+            chain made anew from the start.
+    """
+    count, seq, head, is_known = 0, 0, START, not known_hash
     for event in events:
         count += 1
+        is_known = is_known or event.hash == known_hash
         fault = ""
         if event.seq <= seq:
             fault = "REPEAT"
@@ -140,4 +147,6 @@ def prove(events: Iterable[Event]) -> Proof:
         if fault:
             return Proof(count, event.seq, fault, seq, head)
         seq, head = event.seq, event.hash
+    if not is_known:
+        return Proof(count, seq, "UNKNOWN_HEAD", seq, head)
     return Proof(count, 0, "", seq, head)

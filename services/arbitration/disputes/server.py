@@ -392,7 +392,7 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         self, request: pb.VerifyAuditRequest, context: grpc.ServicerContext
     ) -> pb.VerifyAuditResponse:
         """Prove the chain."""
-        proof = self._cases.verify()
+        proof = self._cases.verify(request.known_hash)
         return pb.VerifyAuditResponse(
             event_count=proof.event_count,
             intact=not proof.fault,
