@@ -67,6 +67,7 @@ class Configuration:
         peers: address of each service that other processes run; "" for this process.
         accounts: who may log in to the console.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
+        rate_scale: widens the console's rate limits, where many people share one address.
     """
 
     store: str
@@ -76,6 +77,7 @@ class Configuration:
     peers: Mapping[str, str]
     accounts: Path = Path("var/store.accounts.json")
     console_address: str = ""
+    rate_scale: float = 1.0
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -90,7 +92,24 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
         accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
+        rate_scale=_rate_scale(variables.get("ZHENGMING_CONSOLE_RATE_SCALE", "1")),
     )
+
+
+def _rate_scale(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise InvalidArgument(
+            "FIELD_OUT_OF_RANGE",
+            f"ZHENGMING_CONSOLE_RATE_SCALE must be a number above 0, not {text!r}",
+            field="ZHENGMING_CONSOLE_RATE_SCALE",
+            value=text,
+            expected="a number above 0",
+        )
+    return value
 
 
 class Application:
@@ -221,6 +240,7 @@ class Application:
             Accounts(configuration.accounts),
             self._clock,
             hmac.digest(read_key(configuration.key_file), b"console sessions", "sha256"),
+            configuration.rate_scale,
         )
         try:
             running = console.Running(app, configuration.console_address or CONSOLE_ADDRESS)

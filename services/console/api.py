@@ -111,7 +111,7 @@ def file_disputes() -> Any:
 @pages.post("/disputes:get")
 def get_dispute() -> Any:
     """Follow a case; its number is in the body, so that it stands in no log of addresses."""
-    web.limit(limits.LOOKUP)
+    web.limit(limits.CASE)
     asked = _read(dispute_pb2.GetDisputeRequest())
     request = dispute_pb2.GetDisputeRequest(case_number=_required(asked.case_number))
     return _answer(site().upstream.disputes.GetDispute(request, timeout=CALL_S))
@@ -120,7 +120,7 @@ def get_dispute() -> Any:
 @pages.post("/disputes:sendCode")
 def send_code() -> Any:
     """Have a code sent to the number."""
-    web.limit(limits.FILING)
+    web.limit(limits.CASE)
     request = _read(dispute_pb2.SendOwnershipCodeRequest())
     return _answer(site().upstream.disputes.SendOwnershipCode(request, timeout=CALL_S))
 
@@ -128,7 +128,7 @@ def send_code() -> Any:
 @pages.post("/disputes:prove")
 def prove() -> Any:
     """Prove ownership."""
-    web.limit(limits.FILING)
+    web.limit(limits.CASE)
     request = _read(dispute_pb2.ProveOwnershipRequest())
     return _answer(site().upstream.disputes.ProveOwnership(request, timeout=CALL_S))
 
@@ -136,7 +136,7 @@ def prove() -> Any:
 @pages.post("/disputes:appeal")
 def appeal() -> Any:
     """Appeal."""
-    web.limit(limits.FILING)
+    web.limit(limits.CASE)
     request = _read(dispute_pb2.AppealDisputeRequest())
     return _answer(site().upstream.disputes.AppealDispute(request, timeout=CALL_S))
 
@@ -144,7 +144,7 @@ def appeal() -> Any:
 @pages.post("/disputes:withdraw")
 def withdraw() -> Any:
     """Take it back."""
-    web.limit(limits.FILING)
+    web.limit(limits.CASE)
     request = _read(dispute_pb2.WithdrawDisputeRequest())
     return _answer(site().upstream.disputes.WithdrawDispute(request, timeout=CALL_S))
 

@@ -114,7 +114,7 @@ def case() -> Any:
 @pages.post("/case")
 def follow() -> Any:
     """Follow a case by its number; an empty one forgets it."""
-    web.limit(limits.LOOKUP)
+    web.limit(limits.CASE)
     flask.session.pop("case", None)
     if number := flask.request.form.get("case_number", "").strip()[:40]:
         flask.session["case"] = number
@@ -124,7 +124,7 @@ def follow() -> Any:
 @pages.post("/case/<action>")
 def act(action: str) -> Any:
     """Do what an applicant can do."""
-    web.limit(limits.FILING)
+    web.limit(limits.CASE)
     form, number = flask.request.form, flask.session.get("case", "")
     stub = site().upstream.disputes
     try:

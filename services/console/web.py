@@ -59,9 +59,11 @@ class Upstream:
 class Site:
     """What every page needs, in one place; `site()` finds it."""
 
-    def __init__(self, upstream: Upstream, accounts: Accounts, clock: Clock) -> None:
+    def __init__(
+        self, upstream: Upstream, accounts: Accounts, clock: Clock, rate_scale: float
+    ) -> None:
         self.upstream, self.accounts, self.clock = upstream, accounts, clock
-        self.limits = Limits(clock)
+        self.limits = Limits(clock, rate_scale)
 
 
 def site() -> Site:
@@ -70,7 +72,9 @@ def site() -> Site:
     return found
 
 
-def create_app(upstream: Upstream, accounts: Accounts, clock: Clock, secret: bytes) -> flask.Flask:
+def create_app(
+    upstream: Upstream, accounts: Accounts, clock: Clock, secret: bytes, rate_scale: float = 1.0
+) -> flask.Flask:
     """The application.
 
     Args:
@@ -78,9 +82,11 @@ def create_app(upstream: Upstream, accounts: Accounts, clock: Clock, secret: byt
         accounts: who may log in.
         clock: for rate limits and clocks of disputes.
         secret: key of the sessions' signatures.
+        rate_scale: widens the rate limits.
     """
     from services.console import api, public, staff
 
+    language.words()  # a fault in them shows at the start
     app = flask.Flask(__name__)
     app.secret_key = secret
     app.config.update(
@@ -90,7 +96,7 @@ def create_app(upstream: Upstream, accounts: Accounts, clock: Clock, secret: byt
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    app.extensions["zhengming"] = Site(upstream, accounts, clock)
+    app.extensions["zhengming"] = Site(upstream, accounts, clock, rate_scale)
     for blueprint in (public.pages, staff.pages, api.pages):
         app.register_blueprint(blueprint)
     app.before_request(_before)
