@@ -183,6 +183,6 @@ def test_a_number_page_shows_marks_by_source(world, visit):
     reviewer.page.fill("main input[name=number]", number)
     reviewer.page.click("main button.main")
 
-    lanes = reviewer.page.locator("svg.plot .lane").all_inner_texts()
+    lanes = reviewer.page.locator("svg.plot .lane").all_text_contents()
     assert sorted(lanes) == ["app-one", "app-two"]
     reviewer.shot("number")
