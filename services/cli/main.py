@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from services import __main__ as composition
-from services.cli import audit, console_users, exporting, importing, normalise, session
+from services.cli import audit, console_users, exporting, importing, normalise, report, session
 from services.cli.demo import run_demo
 from services.cli.kinds import KINDS
 from services.cli.target import Target
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(console_users.app, name="console")
+app.add_typer(report.app, name="report")
 console = Console()
 errors_console = Console(stderr=True)
 CHINA = timezone(timedelta(hours=8))
