@@ -201,7 +201,7 @@ def _agreement(
         SELECT label, shown, count() AS marks
         FROM (SELECT number, label FROM marks
               WHERE occurred_ms >= %(start)s AND occurred_ms < %(end)s AND withdrawn = 0)
-        ANY INNER JOIN (
+        ALL INNER JOIN (
             SELECT number, argMax(category, version) AS shown FROM published
             WHERE lineage = 0 AND update_ms < %(end)s GROUP BY number
         ) USING number

@@ -42,6 +42,9 @@ _GROUNDS = {
     Ground.MALICIOUS_MARKS: "恶意标记 malicious marks",
     Ground.OTHER: "其他 other",
 }
+LONG_DAYS = 20
+"""Decisions that took so many working days or more share a column."""
+
 MIN_COMPARED = 30
 """A source's share is told from so many marks on (below, its 95 % interval is over 36 points)."""
 
@@ -65,8 +68,8 @@ svg{width:100%;height:auto;display:block}svg text{font-size:11.5px;fill:var(--mu
 .c1{fill:var(--c1)}.c2{fill:var(--c2)}.c3{fill:var(--c3)}.c4{fill:var(--c4)}.c9{fill:var(--c9)}
 .a{fill:var(--a)}.axis{stroke:var(--line)}.legend{display:flex;flex-wrap:wrap;gap:4px 18px;
 margin:8px 0 0;padding:0;list-style:none}.legend svg{display:inline-block;width:11px;height:11px;
-margin-right:6px}.two{display:grid;grid-template-columns:1fr 1fr;gap:20px}
-@media(max-width:700px){.two{grid-template-columns:1fr}}@media print{body{background:#fff}}
+margin-right:6px}h2:not(:first-child){margin-top:16px}
+@media print{body{background:#fff}}
 """
 
 
@@ -131,8 +134,8 @@ def _weekly(figures: Figures) -> str:
     return stacked(columns, "每周标记量 marks a week") + f'<ul class="legend">{legend}</ul>'
 
 
-def stacked(columns: Sequence[Sequence[tuple[str, int]]], label: str) -> str:
-    """Stacked columns of (class, value), one for each week."""
+def stacked(columns: Sequence[Sequence[tuple[str, int]]], label: str, first: int = 1) -> str:
+    """Stacked columns of (class, value), numbered from `first`."""
     top = max(sum(value for _, value in column) for column in columns) or 1
     width, height, left, base = 960, 230, 64, 200
     step = (width - left) / len(columns)
@@ -152,10 +155,11 @@ def stacked(columns: Sequence[Sequence[tuple[str, int]]], label: str) -> str:
             if value:
                 parts.append(
                     f'<rect class="{name}" x="{x:.1f}" y="{y:.1f}" width="{step * 0.68:.1f}" '
-                    f'height="{tall:.1f}"><title>{at + 1}: {value:,}</title></rect>'
+                    f'height="{tall:.1f}"><title>{at + first}: {value:,}</title></rect>'
                 )
+        middle = x + step * 0.34
         parts.append(
-            f'<text x="{x + step * 0.34:.1f}" y="{base + 18}" text-anchor="middle">{at + 1}</text>'
+            f'<text x="{middle:.1f}" y="{base + 18}" text-anchor="middle">{at + first}</text>'
         )
     parts.append("</svg>")
     return "".join(parts)
@@ -270,13 +274,13 @@ def _disputes(figures: Figures) -> str:
         columns = [[("a", sum(day == at for day in days))] for at in range(min(max(days), 30) + 1)]
         told = (
             "<h2>从证明到决定的工作日 Working days from proof to decision</h2>"
-            + stacked(columns, "工作日 working days")
+            + stacked(columns, "工作日 working days", first=0)
             + f'<p class="muted">中位数 median {quantile(days, 0.5)} · 九成以内 90 % within '
-            f"{quantile(days, 0.9)} · 人工决定 by people {len(days):,}；横轴从 1 起为 0 日 "
-            "(column 1 is day 0)</p>"
+            f"{quantile(days, 0.9)} · 人工决定 by people {len(days):,}；最右一列含更久的 "
+            "(the last column holds all that took longer)</p>"
         )
     return (
-        f'<div class="two"><div>{bars(outcomes)}</div><div>{bars(grounds)}</div></div>'
+        f"<h2>结果 Outcomes</h2>{bars(outcomes)}<h2>理由 Grounds</h2>{bars(grounds)}"
         f'<p class="muted">季末未决 open at the end {figures.open_count:,} · 经申诉 after appeal '
         f"{figures.appealed_count:,}</p>{told}"
     )

@@ -37,6 +37,6 @@ class Running:
 
     def stop(self) -> None:
         """Finish running requests and stop."""
+        self._server.task_dispatcher.shutdown()  # before its sockets go: it answers through them
         self._server.close()
-        self._server.task_dispatcher.shutdown()
         self._thread.join(timeout=5)

@@ -99,22 +99,24 @@ def dispute(dispute_id: str) -> Any:
         return flask.render_template(
             "vendor_dispute.html", dispute=found, stances=STANCES, source=account.source, pb=pb
         )
-    events = stub.ListDisputeEvents(
+    # All at once: each waits for the store most of its time.
+    listing = stub.ListDisputeEvents.future(
         pb.ListDisputeEventsRequest(dispute_id=dispute_id, reader=account.name), timeout=CALL_S
-    ).events
-    case = stub.GetCaseFile(
+    )
+    filed = stub.GetCaseFile.future(
         pb.GetCaseFileRequest(number=found.number, reader=account.name, dispute_id=dispute_id),
         timeout=CALL_S,
     )
-    reputation = site().upstream.reputation.ExplainReputation(
-        reputation_pb2.ExplainReputationRequest(number=found.number), timeout=CALL_S
+    reputation = site().upstream.reputation.GetReputation(
+        reputation_pb2.GetReputationRequest(number=found.number), timeout=CALL_S
     )
+    events, case = listing.result().events, filed.result()
     return flask.render_template(
         "dispute.html",
         dispute=found,
         events=events,
         case=case,
-        explained=reputation,
+        published=reputation,
         timeline=_timeline(case),
         outcomes=OUTCOMES,
         reasons=REASONS,
@@ -239,15 +241,16 @@ def numbers() -> Any:
     if not number:
         return flask.render_template("number.html", number="")
     try:
-        explained = site().upstream.reputation.ExplainReputation(
+        explaining = site().upstream.reputation.ExplainReputation.future(
             reputation_pb2.ExplainReputationRequest(number=number), timeout=CALL_S
         )
-        case = site().upstream.disputes.GetCaseFile(
+        filing = site().upstream.disputes.GetCaseFile.future(
             pb.GetCaseFileRequest(number=number, reader=account.name), timeout=CALL_S
         )
         disputes = site().upstream.disputes.ListDisputes(
             pb.ListDisputesRequest(reader=account.name, number=number), timeout=CALL_S
         )
+        explained, case = explaining.result(), filing.result()
     except grpc.RpcError as error:
         flask.flash(web.told(web.translated(error)), "error")
         return flask.render_template("number.html", number=number), 400

@@ -162,28 +162,33 @@ class Cases:
         message = f"code\0{dispute_id}\0{code}".encode(errors="replace")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
+    def history(self, dispute_id: str) -> tuple[Dispute, list[Event]]:
+        """A dispute as it stands, and its events, oldest first.
+
+        Raises:
+            NotFound: DISPUTE_NOT_FOUND.
+        """
+        events = queries.events_of(self._store, [dispute_id])[dispute_id]
+        dispute = fold(events)
+        if dispute is None:
+            raise NotFound(
+                "DISPUTE_NOT_FOUND", f"no dispute {dispute_id[:40]!r}", dispute=dispute_id[:40]
+            )
+        return dispute, events
+
     def get(self, dispute_id: str) -> Dispute:
         """A dispute as it stands.
 
         Raises:
             NotFound: DISPUTE_NOT_FOUND.
         """
-        dispute = fold(queries.events_of(self._store, [dispute_id])[dispute_id])
-        if dispute is None:
-            raise NotFound(
-                "DISPUTE_NOT_FOUND", f"no dispute {dispute_id[:40]!r}", dispute=dispute_id[:40]
-            )
-        return dispute
+        return self.history(dispute_id)[0]
 
     def many(self, dispute_ids: Sequence[str]) -> list[Dispute]:
         """Disputes in the order asked."""
         found = queries.events_of(self._store, dispute_ids)
         folded = (fold(found[name]) for name in dispute_ids)
         return [dispute for dispute in folded if dispute is not None]
-
-    def events(self, dispute_id: str) -> list[Event]:
-        """Events of a dispute, oldest first."""
-        return queries.events_of(self._store, [dispute_id])[dispute_id]
 
     def case_number(self, dispute_id: str) -> str:
         """What the applicant acts with: the id and a key that only this store can make."""

@@ -11,7 +11,7 @@ import grpc
 from services.arbitration.disputes import checks, papers, queries, requests, steps, wire
 from services.arbitration.disputes.cases import Cases
 from services.arbitration.disputes.dispute import Dispute
-from services.arbitration.disputes.events import Step
+from services.arbitration.disputes.events import Event, Step
 from services.arbitration.disputes.words import Paper, Stance
 from services.arbitration.engine import Engine
 from services.common import rpc
@@ -229,8 +229,8 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         self, request: pb.GetDisputeRequest, context: grpc.ServicerContext
     ) -> pb.Dispute:
         """Show one."""
-        dispute_id = self._read(request, "dispute")
-        message = self._message(self._cases.get(dispute_id))
+        dispute, _ = self._read(request, "dispute")
+        message = self._message(dispute)
         if request.case_number:  # applicants are not told who reviews
             del message.engaged_reviewers[:]
         return message
@@ -272,8 +272,7 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         self, request: pb.ListDisputeEventsRequest, context: grpc.ServicerContext
     ) -> pb.ListDisputeEventsResponse:
         """Show the events of one."""
-        dispute_id = self._read(request, "events")
-        dispute, events = self._cases.get(dispute_id), self._cases.events(dispute_id)
+        dispute, events = self._read(request, "events")
         if request.case_number:
             return pb.ListDisputeEventsResponse(events=wire.for_applicant(events))
         return pb.ListDisputeEventsResponse(events=wire.visible(events, dispute, request.reader))
@@ -306,13 +305,12 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         """Show what is known of a number."""
         reader = requests.text(request.reader, "reader", requests.MAX_NAME)
         number, now_ms = parse(request.number, "CN"), self._clock()
-        facts = self._cases.facts([number.key])[number.key]
         asked = arbitration_pb2.BatchArbitrateRequest(number_keys=[number.key])
         asked.as_of_time.FromMilliseconds(now_ms)
         posterior = self._arbitration.BatchArbitrate(asked, context).posteriors[0]
-        message = pb.CaseFile(
-            number=number.number, posterior=posterior, registered_holder=facts.holder
-        )
+        holder = queries.holders(self._store, [number.key], now_ms).get(number.key, "")
+        facts = wire.facts_of(posterior, holder)
+        message = pb.CaseFile(number=number.number, posterior=posterior, registered_holder=holder)
         names = self._engine.label_names()
         for row in queries.mark_days(self._store, number.key, now_ms - MARK_DAYS * DAY_MS):
             source, text = names.get(row["label"], ("", ""))
@@ -416,14 +414,16 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
             case_number=self._cases.case_number(dispute.dispute_id),
         )
 
-    def _read(self, request: pb.GetDisputeRequest | pb.ListDisputeEventsRequest, what: str) -> str:
-        """The dispute that a request names; a read by staff is recorded."""
+    def _read(
+        self, request: pb.GetDisputeRequest | pb.ListDisputeEventsRequest, what: str
+    ) -> tuple[Dispute, list[Event]]:
+        """The dispute that a request names, and its events; a read by staff is recorded."""
         if request.case_number:
-            return self._cases.dispute_of_case(request.case_number)
+            return self._cases.history(self._cases.dispute_of_case(request.case_number))
         reader = requests.text(request.reader, "reader", requests.MAX_NAME)
-        dispute = self._cases.get(request.dispute_id)
+        dispute, events = self._cases.history(request.dispute_id)
         self._cases.record_read(reader, what, dispute.number, dispute.dispute_id)
-        return dispute.dispute_id
+        return dispute, events
 
 
 def register(server: grpc.Server, servicer: DisputeServicer) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from services.arbitration.disputes import papers
-from services.arbitration.disputes.checks import Facts, prospects
+from services.arbitration.disputes.checks import Facts, Standing, prospects
 from services.arbitration.disputes.dispute import Dispute
 from services.arbitration.disputes.events import Event
 from services.arbitration.disputes.words import REVIEWED, Kind, Role
 from services.common.numbering import Number, from_key
-from services.common.wire import category_code
+from services.common.wire import category_code, category_id
+from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 
 
@@ -117,6 +118,26 @@ def for_applicant(events: Sequence[Event]) -> list[pb.DisputeEvent]:
     return [
         event_message(e, named=False) for e in events if Kind(e.kind) not in _NOT_FOR_APPLICANTS
     ]
+
+
+def facts_of(posterior: arbitration_pb2.Posterior, holder: str) -> Facts:
+    """Facts from a posterior's message: its 20 strongest rows of evidence stand for all."""
+    decided = posterior.decided_category
+    cleared = decided == "CLEARED"
+    return Facts(
+        epoch_start_ms=posterior.epoch_start_time.ToMilliseconds(),
+        mark_count=posterior.mark_count,
+        former_mark_count=posterior.former_mark_count,
+        distribution=tuple(
+            (category_id(share.category), share.probability) for share in posterior.distribution
+        ),
+        standing=tuple(
+            Standing(row.source, row.label, category_id(row.category), row.mark_count)
+            for row in posterior.evidence
+        ),
+        decided=-1 if not decided else 0 if cleared else category_id(decided),
+        holder=holder,
+    )
 
 
 def add_prospects(message: pb.CaseFile, facts: Facts) -> None:
