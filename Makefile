@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench models proto fmt golden lock clean
+.PHONY: help run demo test check bench bench-truth models proto fmt golden lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -64,6 +64,10 @@ $(STATE)/clickhouse: $(STATE)/venv
 	$(call debian,clickhouse-server clickhouse-client,command -v clickhouse-server)
 	@touch $@
 
+$(STATE)/chromium: $(STATE)/venv
+	$(call debian,chromium fonts-noto-cjk,command -v chromium)
+	@touch $@
+
 # grpcio-tools is a tool of the build, so it is installed with the runtime of a checkout.
 $(STATE)/protos: $(PROTOS) $(STATE)/runtime
 	@site=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
@@ -84,7 +88,7 @@ run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serv
 demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
-test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## everything that must hold
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium ## everything that must hold
 	@$(PY) -m pytest
 
 check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
@@ -97,6 +101,9 @@ check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
 
 bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers and limits
 	@$(PY) -m loadtests.bench
+
+bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers, on ../shared/data/truth
+	@$(PY) -m loadtests.bench_truth
 
 models: $(STATE)/protos ## learn the shipped risk model anew from simulated cities
 	@$(PY) -m services.cli.shipped_model

@@ -1,5 +1,6 @@
 """Composition root: python -m services [NAME...]; without a name, all services in one process."""
 
+import hmac
 import logging
 import os
 import secrets
@@ -15,13 +16,19 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 
 from services.arbitration import server as arbitration
+from services.arbitration.disputes import server as disputes
+from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
-from services.common.errors import DomainError, InvalidArgument
+from services.common.errors import DomainError, InvalidArgument, Unavailable
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.console import server as console
+from services.console.accounts import Accounts
+from services.console.web import Upstream as ConsoleUpstream
+from services.console.web import create_app
 from services.features import server as features
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
@@ -30,15 +37,22 @@ from services.reputation.publisher import Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import arbitration_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from zhengming.reputation.v1 import reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
+log = logging.getLogger(__name__)
+
+CONSOLE = "console"
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
+CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+TOUCHES = 10_000
+TOUCH_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,9 @@ class Configuration:
         models: folder of models learned here; shipped models are found besides.
         key_file: the key of reporters' pseudonyms; made on first use.
         peers: address of each service that other processes run; "" for this process.
+        accounts: who may log in to the console.
+        console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
+        rate_scale: widens the console's rate limits, where many people share one address.
     """
 
     store: str
@@ -58,6 +75,9 @@ class Configuration:
     models: Path
     key_file: Path
     peers: Mapping[str, str]
+    accounts: Path = Path("var/store.accounts.json")
+    console_address: str = ""
+    rate_scale: float = 1.0
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -70,7 +90,26 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         models=Path(variables.get("ZHENGMING_MODELS", f"{beside}.models")),
         key_file=Path(variables.get("ZHENGMING_KEY_FILE", f"{beside}.key")),
         peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
+        accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
+        console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
+        rate_scale=_rate_scale(variables.get("ZHENGMING_CONSOLE_RATE_SCALE", "1")),
     )
+
+
+def _rate_scale(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise InvalidArgument(
+            "FIELD_OUT_OF_RANGE",
+            f"ZHENGMING_CONSOLE_RATE_SCALE must be a number above 0, not {text!r}",
+            field="ZHENGMING_CONSOLE_RATE_SCALE",
+            value=text,
+            expected="a number above 0",
+        )
+    return value
 
 
 class Application:
@@ -79,21 +118,24 @@ class Application:
     def __init__(
         self,
         configuration: Configuration,
-        names: Sequence[str] = NAMES,
+        names: Sequence[str] = (),
         clock: Clock = wall_clock_ms,
     ) -> None:
-        names = names or NAMES
+        names = names or (*NAMES, CONSOLE)
         for name in names:
-            if name not in NAMES:
+            if name not in (*NAMES, CONSOLE):
+                known = ", ".join((*NAMES, CONSOLE))
                 raise InvalidArgument(
                     "FIELD_OUT_OF_RANGE",
-                    f"no service {name!r}; there are {', '.join(NAMES)}",
+                    f"no service {name!r}; there are {known}",
                     field="service",
                     value=name,
-                    expected=", ".join(NAMES),
+                    expected=known,
                 )
+        self._names, self._clock, self._configuration = names, clock, configuration
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
+        self._followers: list[Publisher | disputes.DisputeServicer] = []
         try:
             for name in NAMES:
                 migrate(self._store, name, ROOT / name / "schema", clock=clock)
@@ -110,7 +152,7 @@ class Application:
         if "ingest" in names:
             committer = Committer(store, clock)
             self._closing.append(committer.close)
-        stubs = _Stubs(configuration)
+        stubs = self._stubs = _Stubs(configuration)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
             lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
@@ -126,10 +168,25 @@ class Application:
             features_servicer = features.FeaturesServicer(store, stubs.ingest, operations, clock)
             registrations.append(lambda s: features.register(s, features_servicer))
         if "arbitration" in names:
+            engine = Engine(store)
             arbitration_servicer = arbitration.ArbitrationServicer(
-                store, Engine(store), operations, clock
+                store, engine, operations, clock, stubs.touch
             )
             registrations.append(lambda s: arbitration.register(s, arbitration_servicer))
+            cases = Cases(
+                store,
+                engine,
+                clock,
+                read_key(configuration.key_file),
+                OutboxSender(store, clock),
+                stubs.touch,
+                secrets.randbelow,
+            )
+            dispute_servicer = disputes.DisputeServicer(
+                store, cases, engine, arbitration_servicer, clock
+            )
+            registrations.append(lambda s: disputes.register(s, dispute_servicer))
+            self._followers.append(dispute_servicer)
         if "scoring" in names:
             scoring_servicer = scoring.ScoringServicer(
                 store,
@@ -141,7 +198,6 @@ class Application:
                 clock,
             )
             registrations.append(lambda s: scoring.register(s, scoring_servicer))
-        publisher = None
         if "reputation" in names:
             published = PublishedState()
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
@@ -150,8 +206,8 @@ class Application:
                 store, published, publisher, stubs.arbitration, operations
             )
             registrations.append(lambda s: reputation.register(s, reputation_servicer))
+            self._followers.append(publisher)
         self._running = rpc.start(registrations, configuration.address)
-        self.publisher = publisher
         self.port = self._running.port
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
@@ -159,10 +215,42 @@ class Application:
         self._closing.append(lambda: self._running.stop(GRACE_S))
 
     def follow(self) -> None:
-        """Publish touched numbers as they come."""
-        if self.publisher is not None:
-            self.publisher.start()
-            self._closing.append(self.publisher.stop)
+        """Publish touched numbers as they come, and let time pass for disputes."""
+        for follower in self._followers:
+            follower.start()
+            self._closing.append(follower.stop)
+
+    def serve_console(self) -> str:
+        """Serve the web pages; returns their address, "" where this process has none.
+
+        Raises:
+            Unavailable: ADDRESS_IN_USE, for an address that was chosen.
+        """
+        if CONSOLE not in self._names:
+            return ""
+        configuration, stubs = self._configuration, self._stubs
+        app = create_app(
+            ConsoleUpstream(
+                ingest=stubs.ingest,
+                arbitration=stubs.arbitration,
+                disputes=stubs.disputes,
+                reputation=stubs.reputation,
+                scoring=stubs.scoring,
+            ),
+            Accounts(configuration.accounts),
+            self._clock,
+            hmac.digest(read_key(configuration.key_file), b"console sessions", "sha256"),
+            configuration.rate_scale,
+        )
+        try:
+            running = console.Running(app, configuration.console_address or CONSOLE_ADDRESS)
+        except Unavailable as error:
+            if configuration.console_address:
+                raise
+            log.warning("%s; set ZHENGMING_CONSOLE_ADDRESS. Going on without pages", error)
+            return ""
+        self._closing.append(running.stop)
+        return running.address
 
     def _close(self) -> None:
         for close in reversed(self._closing):
@@ -211,12 +299,35 @@ class _Stubs:
         return self._lazy("arbitration", arbitration_pb2_grpc.ArbitrationServiceStub)
 
     @property
+    def disputes(self) -> dispute_pb2_grpc.DisputeServiceStub:
+        return self._lazy("arbitration", dispute_pb2_grpc.DisputeServiceStub)
+
+    @property
+    def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:
+        return self._lazy("reputation", reputation_pb2_grpc.ReputationServiceStub)
+
+    @property
     def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:
         return self._lazy("scoring", scoring_pb2_grpc.ScoringServiceStub)
 
     @property
     def operations(self) -> operations_pb2_grpc.OperationsStub:
         return self._lazy("", operations_pb2_grpc.OperationsStub)
+
+    def touch(self, numbers: Sequence[int]) -> None:
+        """Have numbers published anew.
+
+        Raises:
+            Unavailable: CALL_FAILED.
+        """
+        for start in range(0, len(numbers), TOUCHES):
+            part = ingest_pb2.TouchNumbersRequest(number_keys=numbers[start : start + TOUCHES])
+            try:
+                self.ingest.TouchNumbers(part, timeout=TOUCH_TIMEOUT_S)
+            except grpc.RpcError as error:
+                raise rpc.to_domain_error(error) or Unavailable(
+                    "NOT_READY", "ingest does not answer", service="ingest"
+                ) from error
 
     def close(self) -> None:
         for channel in self._channels.values():
@@ -265,6 +376,14 @@ def main(names: Sequence[str]) -> int:
         return 1
     application.follow()
     print(f"serving on {application.address}", flush=True)
+    try:
+        pages = application.serve_console()
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        application.stop()
+        return 1
+    if pages:
+        print(f"console on {pages}", flush=True)
     stop.wait()
     application.stop()
     return 0

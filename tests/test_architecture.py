@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SERVICES = Path(__file__).parents[1] / "services"
-NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
+NAMES = ("ingest", "features", "scoring", "arbitration", "reputation", "console")
 
 
 def imported(path: Path) -> set[str]:
@@ -28,7 +28,13 @@ def test_a_service_imports_only_itself_and_common(name):
     assert parts <= {name, "common"}
 
 
-@pytest.mark.parametrize("module", ["arbitration/domain", "features/domain", "reputation/rules"])
+PURE = ("arbitration/domain", "features/domain", "reputation/rules", "console/plots") + tuple(
+    f"arbitration/disputes/{name}"
+    for name in ("words", "working_days", "events", "dispute", "checks", "steps", "papers")
+)
+
+
+@pytest.mark.parametrize("module", PURE)
 def test_a_domain_does_no_io(module):
     used = imported(SERVICES / f"{module}.py")
 

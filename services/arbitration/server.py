@@ -1,5 +1,7 @@
 """zhengming.arbitration.v1 over gRPC."""
 
+from collections.abc import Callable, Sequence
+
 import grpc
 import numpy as np
 from google.longrunning import operations_pb2
@@ -21,13 +23,18 @@ MAX_BATCH = 10_000
 MIN_PROBABILITY = 0.01
 MAX_EVIDENCE = 20
 
+Touch = Callable[[Sequence[int]], None]
+"""Has numbers published anew; raises Unavailable when that could not be told."""
+
 
 class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
     """Full runs as jobs, touched numbers at once."""
 
-    def __init__(self, store: Store, engine: Engine, operations: Operations, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, operations: Operations, clock: Clock, touch: Touch
+    ) -> None:
         self._store, self._engine = store, engine
-        self._operations, self._clock = operations, clock
+        self._operations, self._clock, self._touch = operations, clock, touch
 
     def BatchArbitrate(
         self, request: pb.BatchArbitrateRequest, context: grpc.ServicerContext
@@ -113,6 +120,7 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
             )  # fmt: skip
             columns = [list(column) for column in zip(*rows, strict=True)]
             queries.insert_decisions(self._store, dict(zip(names, columns, strict=True)))
+            self._touch([int(number) for number in columns[0]])
         return pb.SubmitDecisionsResponse(results=results)
 
     def _to_wire(self, found: Arbitrated, i: int) -> pb.Posterior:

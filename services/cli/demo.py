@@ -1,6 +1,7 @@
 """The demonstration: a generated city through the running services, and how right they were."""
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -48,7 +49,13 @@ def run_demo(
     summary = simulate(numbers, days, seed, city, end)
     say(f"simulated a city of {summary.numbers} numbers over {days} days in {city}")
     application = Application(
-        environment({"ZHENGMING_STORE": f"chdb:{folder}/store", "ZHENGMING_ADDRESS": address})
+        environment(
+            {
+                **os.environ,
+                "ZHENGMING_STORE": f"chdb:{folder}/store",
+                "ZHENGMING_ADDRESS": address,
+            }
+        )
     )
     try:
         with rpc.connect(application.address) as channel:
@@ -69,7 +76,7 @@ def run_demo(
             (folder / "accuracy.json").write_text(json.dumps(found, indent=2, ensure_ascii=False))
             say(f"figures in full: {folder}/accuracy.json")
             if stay:
-                _stay(console, application.address)
+                _stay(console, application.address, application.serve_console(), folder)
     finally:
         application.stop()
 
@@ -121,7 +128,14 @@ def _accuracy(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _stay(console: Console, address: str) -> None:
+def _stay(console: Console, address: str, pages: str, folder: Path) -> None:
+    if pages:
+        console.print(
+            f"pages on {pages} - look a number up, contest a label; to review, first\n"
+            f"  .venv/bin/zhengming --store chdb:{folder}/store console user add ann "
+            "--role reviewer",
+            highlight=False,
+        )
     console.print(
         f"serving on {address} - try:\n"
         f"  .venv/bin/zhengming --server {address} get 95588 13800138000\n"

@@ -17,9 +17,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from services import __main__ as composition
-from services.cli import exporting, importing, normalise, session
+from services.cli import audit, console_users, exporting, importing, normalise, report, session
 from services.cli.demo import run_demo
 from services.cli.kinds import KINDS
+from services.cli.target import Target
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
@@ -32,17 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One authoritative, accurate, explained reputation per phone number.",
 )
+app.add_typer(audit.app, name="audit")
+app.add_typer(console_users.app, name="console")
+app.add_typer(report.app, name="report")
 console = Console()
 errors_console = Console(stderr=True)
 CHINA = timezone(timedelta(hours=8))
-
-
-class Target:
-    """What every command is told: where, and for whom it prints."""
-
-    store = "chdb:var/store"
-    server = ""
-    as_json = False
 
 
 StoreOption = Annotated[

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from services.__main__ import Application, environment
 from services.common import operations, rpc
 from services.common.errors import Unavailable
-from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2, reputation_pb2_grpc
@@ -28,6 +28,7 @@ class Stubs:
     ingest: ingest_pb2_grpc.IngestServiceStub
     features: features_pb2_grpc.FeaturesServiceStub
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
+    disputes: dispute_pb2_grpc.DisputeServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     operations: operations_pb2_grpc.OperationsStub
@@ -39,6 +40,7 @@ class Stubs:
             ingest_pb2_grpc.IngestServiceStub(channel),
             features_pb2_grpc.FeaturesServiceStub(channel),
             arbitration_pb2_grpc.ArbitrationServiceStub(channel),
+            dispute_pb2_grpc.DisputeServiceStub(channel),
             scoring_pb2_grpc.ScoringServiceStub(channel),
             reputation_pb2_grpc.ReputationServiceStub(channel),
             operations_pb2_grpc.OperationsStub(channel),

@@ -24,6 +24,9 @@ MAX_WAITING_ROWS = 2_000_000
 MAX_BLOCK_ROWS = 400_000
 """Rows of one block; a submission is never split."""
 
+TOUCHES = "changes"
+"""Table of a submission of numbers that nothing was submitted about."""
+
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
@@ -32,7 +35,7 @@ class Submission:
     """Valid rows of one caller for one table.
 
     Attributes:
-        table: a table of this service.
+        table: a table of this service, or TOUCHES: numbers that are only listed as changed.
         columns: its columns but seq and received_ms; `number` is among them.
         names: rows of the dictionary tables `sources` and `labels` that the rows point to.
         done: resolved with a bool (n,): whether each row is new.
@@ -157,7 +160,8 @@ class Committer:
                 columns = {name: column[new] for name, column in columns.items()}
             count = len(columns["number"])
             columns["seq"] = np.arange(seq, seq + count, dtype=np.uint64)
-            queries.insert_facts(self._store, table, columns, now_ms)
+            if table != TOUCHES:
+                queries.insert_facts(self._store, table, columns, now_ms)
             numbers.append(columns["number"])
             seq += count
             at = 0

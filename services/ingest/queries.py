@@ -132,3 +132,77 @@ def changes_after(
         int(found["seq"][-1].as_py()),
         int(found["committed_ms"].to_numpy().min()),
     )
+
+
+def marks_of(store: Store, keys: npt.NDArray[np.uint64]) -> list[dict[str, Any]]:
+    """Marks by key: what they say, whether withdrawn, and whether their reporter has marked again.
+
+    Rows have number, mark_key, mark_check, occurred_ms, received_ms, text, withdrawn, superseded.
+    """
+    found = store.query(
+        """
+        SELECT number, source, reporter, mark_key, mark_check, occurred_ms, received_ms, text
+        FROM (SELECT number, source, label, reporter, mark_key, mark_check, occurred_ms,
+                  received_ms FROM marks
+              WHERE mark_key IN (SELECT mark_key FROM {asked}) AND withdrawn = 0)
+        ANY LEFT JOIN (SELECT DISTINCT label, text FROM labels) USING label
+        """,
+        tables={"asked": {"mark_key": keys}},
+    ).to_pylist()
+    if not found:
+        return []
+    around = store.query(
+        """
+        SELECT number, source, reporter, mark_key, occurred_ms, withdrawn FROM marks
+        WHERE number IN (SELECT number FROM {asked})
+        """,
+        tables={"asked": {"number": sorted({row["number"] for row in found})}},
+    ).to_pylist()
+    taken_back = {row["mark_key"] - 1 for row in around if row["withdrawn"]}
+    newest: dict[tuple[int, int, int], int] = {}
+    for row in around:
+        if row["reporter"] and not row["withdrawn"] and row["mark_key"] not in taken_back:
+            person = (row["number"], row["source"], row["reporter"])
+            newest[person] = max(newest.get(person, 0), row["occurred_ms"])
+    for row in found:
+        person = (row["number"], row["source"], row["reporter"])
+        row["withdrawn"] = row["mark_key"] in taken_back
+        row["superseded"] = row["occurred_ms"] < newest.get(person, 0)
+    return list(found)
+
+
+def epoch_starts(store: Store, numbers: Sequence[int], now_ms: int) -> dict[int, int]:
+    """When each number's present tenure began; numbers without a known one are left out."""
+    if not numbers:
+        return {}
+    found = store.query(
+        """
+        SELECT number, max(occurred_ms) AS start_ms FROM lifecycle
+        WHERE kind IN (1, 2) AND occurred_ms <= %(now)s
+            AND number IN (SELECT number FROM {asked})
+        GROUP BY number
+        """,
+        {"now": now_ms},
+        {"asked": {"number": list(numbers)}},
+    )
+    return dict(zip(found["number"].to_pylist(), found["start_ms"].to_pylist(), strict=True))
+
+
+def published(store: Store, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """What consumers see of numbers: number, category, state, version, update."""
+    if not numbers:
+        return []
+    found = store.query(
+        """
+        SELECT number, argMax(category, version) AS category_now,
+            argMax(state, version) AS state_now, max(version) AS version_now,
+            argMax(update_ms, version) AS update_now
+        FROM published WHERE lineage = 0 AND number IN (SELECT number FROM {asked})
+        GROUP BY number
+        """,
+        tables={"asked": {"number": list(numbers)}},
+    )
+    return [
+        {name.removesuffix("_now"): value for name, value in row.items()}
+        for row in found.to_pylist()
+    ]

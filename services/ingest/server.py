@@ -11,8 +11,8 @@ from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
 from services.common.store import Store
-from services.ingest import marks, queries, records
-from services.ingest.commit import Committer, Submission
+from services.ingest import marks, queries, records, status
+from services.ingest.commit import TOUCHES, Committer, Submission
 from services.ingest.digest import source_key
 from zhengming.ingest.v1 import ingest_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2_grpc as pb_grpc
@@ -165,6 +165,21 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         if oldest_ms is not None:
             answer.oldest_commit_time.FromMilliseconds(oldest_ms)
         return answer
+
+    def TouchNumbers(
+        self, request: pb.TouchNumbersRequest, context: grpc.ServicerContext
+    ) -> pb.TouchNumbersResponse:
+        """List numbers as changed."""
+        marks.check_count(len(request.number_keys), MAX_BATCH, "number_keys")
+        numbers = np.array(request.number_keys, dtype=np.int64)
+        self._committer.submit(Submission(TOUCHES, {"number": numbers}))
+        return pb.TouchNumbersResponse()
+
+    def GetMarkStatus(
+        self, request: pb.GetMarkStatusRequest, context: grpc.ServicerContext
+    ) -> pb.GetMarkStatusResponse:
+        """Say what became of each mark, in its place."""
+        return status.mark_statuses(self._store, request, self._clock())
 
     def _submit_batch(self, request: pb.SubmitMarksRequest) -> list[pb.ItemResult]:
         batch = request.marks

@@ -19,6 +19,7 @@ from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
 DAY_MS = 86_400_000
+NONE: I64 = np.zeros(0, dtype=np.int64)
 
 
 class Registry:
@@ -92,9 +93,14 @@ class Judged:
 
 
 def compose(
-    judged: Judged, registry: Registry, version: int, update_ms: int, model_version: str
+    judged: Judged,
+    registry: Registry,
+    version: int,
+    update_ms: int,
+    model_version: str,
+    disputed: I64 = NONE,
 ) -> Columns:
-    """Rows to publish, in the order of the numbers."""
+    """Rows to publish, in the order of the numbers; `disputed`: those with an open dispute."""
     count = len(judged.number)
     category = judged.categories[:, 0].astype(np.int64)
     same_group = judged.categories // 1000 == judged.categories[:, :1] // 1000
@@ -110,6 +116,7 @@ def compose(
         mark_count=judged.counts["mark_count"],
         effective_sources=judged.effective_sources,
         decided=judged.decided,
+        disputed=np.isin(judged.number, disputed),
     )
     published = decide(found)
     rule_ids = np.array([rule.rule_id for rule in RULES], dtype=object)

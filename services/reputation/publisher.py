@@ -69,7 +69,8 @@ class Publisher:
             live = as_of_ms >= before.as_of_ms
             version = self._next_version()
             registry = self._registry(as_of_ms)
-            rows = compose(judged, registry, version, as_of_ms, model_version)
+            disputed = queries.disputed(self._store, as_of_ms)
+            rows = compose(judged, registry, version, as_of_ms, model_version, disputed)
             if live:
                 changed = state.moved(before, rows)
                 rows = {name: column[changed] for name, column in rows.items()}
@@ -114,7 +115,10 @@ class Publisher:
             if self._state.snapshot.change_cursor != before.change_cursor:
                 return True  # a full run came between: look again from its cursor
             version = self._next_version()
-            rows = compose(judged, self._registry(as_of_ms), version, as_of_ms, model_version)
+            disputed = queries.disputed(self._store, as_of_ms, numbers)
+            rows = compose(
+                judged, self._registry(as_of_ms), version, as_of_ms, model_version, disputed
+            )
             changed = state.moved(self._state.snapshot, rows)
             rows = {name: column[changed] for name, column in rows.items()}
             now_ms = self._clock()

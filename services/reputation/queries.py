@@ -59,6 +59,21 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
     )
 
 
+def disputed(store: Store, as_of_ms: int, numbers: I64 | None = None) -> I64:
+    """Those numbers (None: all) that a proven holder contests at the time."""
+    only = "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
+    found = store.query(
+        f"""
+        SELECT DISTINCT number FROM disputes FINAL
+        WHERE contested_from_ms > 0 AND contested_from_ms <= %(as_of)s
+            AND (contested_until_ms = 0 OR contested_until_ms > %(as_of)s){only}
+        """,
+        {"as_of": as_of_ms},
+        {} if numbers is None else {"asked": {"number": numbers}},
+    )
+    return found["number"].to_numpy().astype(np.int64)
+
+
 def matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[Any]:
     """A list column as (n, TOP), padded with 0."""
     array = column.combine_chunks()

@@ -1,7 +1,7 @@
 """The publishing rules: an ordered tuple; the first that applies decides, and is stored. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -68,6 +68,7 @@ class Findings:
         reporter_count, mark_count: int64 (n,).
         effective_sources: float64 (n,).
         decided: int64 (n,): UNDECIDED, CLEARED or a category.
+        disputed: bool (n,): its holder contests it and is proven to be; default: none is.
     """
 
     kind: npt.NDArray[np.uint8]
@@ -81,6 +82,7 @@ class Findings:
     mark_count: npt.NDArray[np.int64]
     effective_sources: F64
     decided: npt.NDArray[np.int64]
+    disputed: Mask = field(default_factory=lambda: np.zeros(1, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,34 @@ def _established(found: Findings) -> Mask:
 RULES: tuple[Rule, ...] = (
     Rule("relay_number@1", lambda f: f.kind == Kind.CN_RELAY, State.UNKNOWN, False, 0, "RELAY"),
     Rule("decided_clear@1", lambda f: f.decided == CLEARED, State.ADJUDICATED, False, 0, "CLEARED"),
+    Rule(
+        "disputed_decided@1",
+        lambda f: f.disputed & (f.decided > CLEARED),
+        State.DISPUTED,
+        True,
+        4,
+        "DISPUTED",
+    ),
     Rule("decided@1", lambda f: f.decided > CLEARED, State.ADJUDICATED, True, 4, "DECIDED"),
     # What it is registered for is shown; the crowd cannot lower it.
     Rule("protected@2", lambda f: f.registered >= 0, State.PROTECTED, True, 0, "PROTECTED"),
+    # While a dispute is open a fraud label stays and any other is withheld (DESIGN section 8).
+    Rule(
+        "disputed_illegal@1",
+        lambda f: f.disputed & (f.mark_count > 0) & _illegal(f),
+        State.DISPUTED,
+        True,
+        3,
+        "DISPUTED",
+    ),
+    Rule(
+        "disputed@1",
+        lambda f: f.disputed & (f.mark_count > 0),
+        State.DISPUTED,
+        False,
+        0,
+        "DISPUTED",
+    ),
     Rule(
         "behaviour_only@1",
         lambda f: (f.mark_count == 0) & (f.risk >= BEHAVIOUR_RISK),

@@ -196,7 +196,8 @@ def to_wire(number: Number, row: tuple[Any, ...] | None) -> pb.Reputation:
      sources, marks, _, first_ms, last_ms, reasons, epoch, update_ms, model) = row  # fmt: skip
     code = category_code(int(category))
     by_marks = int(state_) not in (State.PROTECTED, State.ADJUDICATED)
-    zh, en = texts.display(code, int(marks) if by_marks else 0)
+    is_disputed = int(state_) == pb.REPUTATION_STATE_DISPUTED
+    zh, en = texts.display(code, int(marks) if by_marks else 0, disputed=is_disputed)
     message = pb.Reputation(
         number=number.number,
         state=int(state_),  # type: ignore[arg-type]

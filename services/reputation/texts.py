@@ -6,6 +6,7 @@ _RULES = {
     "RELAY": ("号码保护中间号，不累积标记", "Relay number: marks never accumulate on it"),
     "CLEARED": ("经核查无不良", "Reviewed and cleared"),
     "DECIDED": ("主管机构或评审认定", "Decided by an authority or a review"),
+    "DISPUTED": ("持有人已提出异议，正在核查", "Contested by its holder; under review"),
     "PROTECTED": ("公共服务或已登记号码", "Public service or registered number"),
     "BEHAVIOUR": ("呼叫行为异常", "Its calls look unwanted"),
     "BEHAVIOUR_AGREES": ("标记与呼叫行为相符", "Its calls look like its marks"),
@@ -30,12 +31,13 @@ def reason(code: str) -> tuple[str, str]:
     return f"特征：{words}", f"feature: {words}"
 
 
-def display(category: str, marks: int) -> tuple[str, str]:
+def display(category: str, marks: int, *, disputed: bool = False) -> tuple[str, str]:
     """What a handset may show; empty texts without a category."""
     if not category:
         return "", ""
     found = standard.load().category(category)
+    note_zh, note_en = ("（有异议）", " (contested)") if disputed else ("", "")
     return (
-        f"被{marks}人标记为{found.name_zh}" if marks else found.name_zh,
-        f"marked as {found.name_en} by {marks}" if marks else found.name_en,
+        (f"被{marks}人标记为{found.name_zh}" if marks else found.name_zh) + note_zh,
+        (f"marked as {found.name_en} by {marks}" if marks else found.name_en) + note_en,
     )

@@ -24,6 +24,7 @@ class Services:
             **os.environ,
             "ZHENGMING_STORE": store,
             "ZHENGMING_ADDRESS": "127.0.0.1:0",
+            "ZHENGMING_CONSOLE_ADDRESS": "127.0.0.1:0",
             "ZHENGMING_MODELS": str(folder / "models"),
             "ZHENGMING_KEY_FILE": str(folder / "key"),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",

@@ -60,8 +60,8 @@ def link_features(tables: LinkTables, links: RowLinks) -> Named:
     other_single = (single_count - links.is_inside * (own_degree == 1)) / shared
     other_weight = np.log1p((strength - links.is_inside * links.weight) / shared)
     popularity = np.log1p(others)
-    counts: Floats = links.counts.astype(np.float64)
-    totals = np.bincount(links.row, weights=links.weight, minlength=size)
+    counts = links.counts.astype(np.float64)
+    totals = np.bincount(links.row, weights=links.weight, minlength=size).astype(np.float64)
     features: Named = {
         "degree": counts,
         "strength": totals,

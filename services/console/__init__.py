@@ -1,0 +1,1 @@
+"""Web pages for holders, reviewers, vendors and operators, and HTTP/JSON; it owns no tables."""

@@ -1,0 +1,42 @@
+"""The console as a running server: waitress in a thread."""
+
+import threading
+
+import flask
+import waitress
+from waitress.server import BaseWSGIServer
+
+from services.common.errors import Unavailable
+
+THREADS = 8
+
+
+class Running:
+    """A started console."""
+
+    def __init__(self, app: flask.Flask, address: str) -> None:
+        """Listen on an address such as "127.0.0.1:8080"; port 0 takes a free one.
+
+        Raises:
+            Unavailable: ADDRESS_IN_USE.
+        """
+        host, _, port = address.rpartition(":")
+        try:
+            self._server: BaseWSGIServer = waitress.create_server(
+                app, host=host or "127.0.0.1", port=int(port), threads=THREADS, ident=None
+            )
+        except (OSError, ValueError) as error:
+            raise Unavailable(
+                "ADDRESS_IN_USE",
+                f"the console cannot listen on {address}: is it in use?",
+                address=address,
+            ) from error
+        self.address = f"http://{host or '127.0.0.1'}:{self._server.effective_port}"
+        self._thread = threading.Thread(target=self._server.run, name="console", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish running requests and stop."""
+        self._server.task_dispatcher.shutdown()  # before its sockets go: it answers through them
+        self._server.close()
+        self._thread.join(timeout=5)

@@ -1,0 +1,61 @@
+"""All services in the test's process over the embedded engine, with a clock that the test sets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from services.__main__ import Application, Configuration, store_of
+from services.cli.session import Stubs
+from services.common import rpc
+from services.common.store import ChdbStore
+
+BEGAN_MS = 1_790_000_000_000  # Monday 2026-09-21
+_databases = count(1)
+
+
+class SetClock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now_ms = BEGAN_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class InProcess:
+    """Running services, their stubs, clock and store."""
+
+    def __init__(self, application: Application, stubs: Stubs, clock: SetClock) -> None:
+        self.application, self.stubs, self.clock = application, stubs, clock
+        self.store = store_of(application)
+
+
+@contextmanager
+def in_process(
+    path: Path, folder: Path, database: str = "", clock: SetClock | None = None
+) -> Iterator[InProcess]:
+    """Services over a database of the engine at `path`; dropped at the end unless named."""
+    name = database or f"rpc_{next(_databases)}"
+    clock = clock or SetClock()
+    application = Application(
+        Configuration(
+            store=f"chdb:{path}?database={name}",
+            address="127.0.0.1:0",
+            models=folder / "models",
+            key_file=folder / "key",
+            peers={},
+        ),
+        clock=clock,
+    )
+    application.follow()
+    try:
+        with rpc.connect(application.address) as channel:
+            yield InProcess(application, Stubs.of(channel), clock)
+    finally:
+        application.stop()
+        if not database:
+            with_engine = ChdbStore(path, "default")
+            with_engine.execute(f"DROP DATABASE IF EXISTS {name}")
+            with_engine.close()

@@ -1,0 +1,65 @@
+"""The tables of disputes on both engines."""
+
+from pathlib import Path
+
+import services.arbitration
+from services.arbitration.disputes import queries
+from services.arbitration.disputes.checks import Facts
+from services.arbitration.disputes.dispute import fold
+from services.arbitration.disputes.events import START, prove, seal
+from services.arbitration.disputes.steps import Filing, file, supersede
+from services.arbitration.disputes.words import Applicant, Ground
+from services.common.migrate import migrate
+
+SCHEMA = Path(services.arbitration.__file__).parent / "schema"
+
+
+def sealed(dispute_id, number, steps, after=None):
+    seq, head = (after.seq, after.hash) if after else (0, START)
+    return seal([(dispute_id, number, step) for step in steps], seq, head, 1_790_000_000_000)
+
+
+def filed():
+    return file(Filing(Applicant.PERSON, "", Ground.OTHER, "不是'我'\n", "public", "1"), Facts())
+
+
+def test_events_come_back_as_they_were_written_and_the_chain_holds(either):
+    migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
+    events = sealed("ZM1", 7, filed())
+
+    queries.insert_events(either, events)
+
+    assert queries.events_of(either, ["ZM1"]) == {"ZM1": events}
+    assert queries.head(either) == (2, events[-1].hash)
+    assert prove(queries.all_events(either)).fault == ""
+
+
+def test_lists_show_where_a_dispute_is_now(either):
+    migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
+    events = sealed("ZM1", 7, filed())
+    queries.insert_events(either, events)
+    missing = queries.unprojected(either)
+    queries.insert_disputes(either, [fold(events)])
+    before = queries.open_of(either, [7])
+    more = sealed("ZM1", 7, supersede(), events[-1])
+    queries.insert_events(either, more)
+    queries.insert_disputes(either, [fold(events + more)])
+
+    ids, _, total = queries.page(either, {"states": (9,), "number": 7}, (-1, ""), 10)
+
+    assert missing == ["ZM1"]
+    assert before == [(7, "ZM1")]
+    assert queries.open_of(either, [7]) == []
+    assert (ids, total) == (["ZM1"], 1)
+    assert queries.unprojected(either) == []
+    assert queries.listed_seq(either) == 3
+
+
+def test_an_empty_log_has_no_head_and_proves(either):
+    migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
+
+    assert queries.head(either) == (0, "")
+    assert prove(queries.all_events(either)).event_count == 0
+    assert queries.due(either, 1, 10) == []
+    assert queries.source_outcomes(either, "") == []
+    assert queries.precedents(either, 7, 0, 0, 5) == []
