@@ -3,6 +3,7 @@
 import hmac
 import logging
 import os
+import random
 import secrets
 import signal
 import sys
@@ -22,6 +23,7 @@ from services.arbitration.engine import Engine
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import DomainError, InvalidArgument, Unavailable
+from services.common.feed.head import Signer
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
@@ -32,7 +34,9 @@ from services.console.web import create_app
 from services.features import server as features
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
+from services.reputation import feed_server
 from services.reputation import server as reputation
+from services.reputation.feed import Feed
 from services.reputation.publisher import Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
@@ -66,6 +70,8 @@ class Configuration:
         key_file: the key of reporters' pseudonyms; made on first use.
         peers: address of each service that other processes run; "" for this process.
         accounts: who may log in to the console.
+        signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
+        snapshots: folder of the feed's snapshot files.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         rate_scale: widens the console's rate limits, where many people share one address.
     """
@@ -76,6 +82,8 @@ class Configuration:
     key_file: Path
     peers: Mapping[str, str]
     accounts: Path = Path("var/store.accounts.json")
+    signing_key_file: Path = Path("var/store.signing.key")
+    snapshots: Path = Path("var/store.snapshots")
     console_address: str = ""
     rate_scale: float = 1.0
 
@@ -91,6 +99,8 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         key_file=Path(variables.get("ZHENGMING_KEY_FILE", f"{beside}.key")),
         peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
         accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
+        signing_key_file=Path(variables.get("ZHENGMING_SIGNING_KEY_FILE", f"{beside}.signing.key")),
+        snapshots=Path(variables.get("ZHENGMING_SNAPSHOTS", f"{beside}.snapshots")),
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_rate_scale(variables.get("ZHENGMING_CONSOLE_RATE_SCALE", "1")),
     )
@@ -148,7 +158,7 @@ class Application:
         store = self._store
         operations = Operations()
         self._closing.append(operations.join)
-        committer = published = None
+        committer = published = feed = None
         if "ingest" in names:
             committer = Committer(store, clock)
             self._closing.append(committer.close)
@@ -202,10 +212,18 @@ class Application:
             published = PublishedState()
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
             publisher = Publisher(store, upstream, published, clock)
-            reputation_servicer = reputation.ReputationServicer(
-                store, published, publisher, stubs.arbitration, operations
+            feed = Feed(
+                published,
+                Signer(read_key(configuration.signing_key_file)),
+                configuration.snapshots,
+                clock,
             )
+            reputation_servicer = reputation.ReputationServicer(
+                store, published, publisher, stubs.arbitration, operations, feed
+            )
+            feed_servicer = feed_server.FeedServicer(store, feed, clock, random.random)
             registrations.append(lambda s: reputation.register(s, reputation_servicer))
+            registrations.append(lambda s: feed_server.register(s, feed_servicer))
             self._followers.append(publisher)
         self._running = rpc.start(registrations, configuration.address)
         self.port = self._running.port
@@ -213,6 +231,8 @@ class Application:
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
         self._closing.append(lambda: self._running.stop(GRACE_S))
+        if feed is not None:
+            self._closing.append(feed.stop)
 
     def follow(self) -> None:
         """Publish touched numbers as they come, and let time pass for disputes."""

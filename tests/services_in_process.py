@@ -46,6 +46,8 @@ def in_process(
             models=folder / "models",
             key_file=folder / "key",
             peers={},
+            signing_key_file=folder / "signing",
+            snapshots=folder / "snapshots",
         ),
         clock=clock,
     )

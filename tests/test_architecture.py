@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SERVICES = Path(__file__).parents[1] / "services"
-NAMES = ("ingest", "features", "scoring", "arbitration", "reputation", "console")
+NAMES = ("ingest", "features", "scoring", "arbitration", "reputation", "console", "consumer")
 
 
 def imported(path: Path) -> set[str]:
@@ -28,7 +28,15 @@ def test_a_service_imports_only_itself_and_common(name):
     assert parts <= {name, "common"}
 
 
-PURE = ("arbitration/domain", "features/domain", "reputation/rules", "console/plots") + tuple(
+PURE = (
+    "arbitration/domain",
+    "features/domain",
+    "reputation/rules",
+    "reputation/filters",
+    "common/feed/rows",
+    "common/feed/head",
+    "console/plots",
+) + tuple(
     f"arbitration/disputes/{name}"
     for name in ("words", "working_days", "events", "dispute", "checks", "steps", "papers")
 )

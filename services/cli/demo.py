@@ -82,27 +82,23 @@ def run_demo(
 
 
 def _stories(console: Console, stubs: Stubs, story: list[dict[str, Any]]) -> None:
-    table = Table("number", "story", "truth", "state", "level", "risk", "shown", "why")
+    table = Table("number", "truth", "published", "why", show_lines=True)
     for part in story:
         try:
             answer = stubs.reputation.ExplainReputation(
                 reputation_pb2.ExplainReputationRequest(number=part["number"]), timeout=30
             )
         except grpc.RpcError as error:
-            table.add_row(part["number"], part["title"]["en"], "", "", "", "", "", error.details())
+            table.add_row(part["number"], "", "", error.details())
             continue
         found = answer.reputation
         state = reputation_pb2.ReputationState.Name(found.state).removeprefix("REPUTATION_STATE_")
         truth = part["truth"]
         table.add_row(
-            found.number,
-            part["title"]["en"],
+            f"{found.number}\n{part['title']['en']}",
             f"{truth['category'] or 'ordinary'} {'bad' if truth['bad'] else 'good'}",
-            state,
-            str(found.level),
-            f"{found.risk:.2f}",
-            found.display_text_zh,
-            "; ".join(reason.text_en for reason in answer.reasons[:3]),
+            f"{state}, level {found.level}, risk {found.risk:.2f}\n{found.display_text_zh}",
+            "\n".join(reason.text_en for reason in answer.reasons[:3]),
         )
     console.print(table)
 
@@ -140,6 +136,7 @@ def _stay(console: Console, address: str, pages: str, folder: Path) -> None:
         f"serving on {address} - try:\n"
         f"  .venv/bin/zhengming --server {address} get 95588 13800138000\n"
         f"  .venv/bin/zhengming --server {address} explain NUMBER\n"
+        f"  .venv/bin/zhengming sync --from {address} --dir var/copy\n"
         "stop with Ctrl-C",
         highlight=False,
     )

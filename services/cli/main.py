@@ -17,14 +17,23 @@ from rich.progress import Progress
 from rich.table import Table
 
 from services import __main__ as composition
-from services.cli import audit, console_users, exporting, importing, normalise, report, session
+from services.cli import (
+    audit,
+    console_users,
+    exporting,
+    importing,
+    normalise,
+    report,
+    session,
+    sync,
+)
 from services.cli.demo import run_demo
 from services.cli.kinds import KINDS
 from services.cli.target import Target
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
-from zhengming.reputation.v1 import reputation_pb2
+from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
 
 app = typer.Typer(
@@ -183,8 +192,13 @@ def train(
 def get(
     number: Annotated[list[str], typer.Argument(help="Numbers in any form.")],
     region: Annotated[str, typer.Option(help="Country of national numbers.")] = "CN",
+    copy: Annotated[Path | None, typer.Option(help="Ask the copy in this folder.")] = None,
 ) -> None:
     """Look numbers up."""
+    if copy is not None:
+        for row in sync.look_up(copy, number, region):
+            _show(row)
+        return
     with _connect() as stubs:
         request = reputation_pb2.BatchGetReputationsRequest(numbers=number, region=region)
         answer = stubs.reputation.BatchGetReputations(request, timeout=60)
@@ -256,6 +270,32 @@ def export(
     with _connect() as stubs:
         count = exporting.write(stubs, out, _time_option(as_of, "--as-of"))
     _show({"rows": count, "file": str(out)})
+
+
+@app.command(name="sync")
+def sync_copy(
+    source: Annotated[str, typer.Option("--from", help="A server's address, HOST:PORT.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the copy.")],
+    consumer: Annotated[str, typer.Option(help="Report receipts under this name.")] = "",
+    key: Annotated[
+        Path | None, typer.Option(help="File with the public key to trust, in hex.")
+    ] = None,
+    calling_code: Annotated[list[int] | None, typer.Option(help="Keep these countries.")] = None,
+    minimum_level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Keep these groups, as A3.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Stay, and apply what comes.")] = False,
+) -> None:
+    """Keep a verified copy of all reputations; run again to catch up."""
+    chosen = None
+    if calling_code or minimum_level is not None or group:
+        chosen = feed_pb2.FeedFilter(
+            calling_codes=calling_code or [],
+            minimum_level=minimum_level or 0,
+            category_groups=group or [],
+        )
+    trusted = sync.read_public_key(key) if key else None
+    for done in sync.synchronise(source, folder, consumer, chosen, trusted, follow):
+        _show(done)
 
 
 @app.command()

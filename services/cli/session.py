@@ -14,7 +14,7 @@ from services.common.errors import Unavailable
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc
-from zhengming.reputation.v1 import reputation_pb2, reputation_pb2_grpc
+from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
 Step = Callable[[str], None]
@@ -31,6 +31,7 @@ class Stubs:
     disputes: dispute_pb2_grpc.DisputeServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
+    feed: feed_pb2_grpc.FeedServiceStub
     operations: operations_pb2_grpc.OperationsStub
 
     @classmethod
@@ -43,6 +44,7 @@ class Stubs:
             dispute_pb2_grpc.DisputeServiceStub(channel),
             scoring_pb2_grpc.ScoringServiceStub(channel),
             reputation_pb2_grpc.ReputationServiceStub(channel),
+            feed_pb2_grpc.FeedServiceStub(channel),
             operations_pb2_grpc.OperationsStub(channel),
         )
 

@@ -154,7 +154,35 @@ def state_at(store: Store, lineage: int, version: int) -> Columns:
         if pa.types.is_list(column.type):
             rows[name] = matrix(column, np.uint16 if name == "categories" else np.float32)
         elif pa.types.is_string(column.type):
-            rows[name] = column.to_numpy(zero_copy_only=False)
+            coded = column.combine_chunks().dictionary_encode()  # so that equal texts are one
+            texts = coded.dictionary.to_numpy(zero_copy_only=False)
+            rows[name] = texts[coded.indices.to_numpy()]
         else:
             rows[name] = column.to_numpy()
     return rows
+
+
+def insert_receipt(
+    store: Store, consumer: str, version: int, filter_text: str, received_ms: int
+) -> None:
+    """Append a receipt."""
+    store.insert(
+        "receipts",
+        {
+            "consumer": [consumer],
+            "version": [version],
+            "filter": [filter_text],
+            "received_ms": [received_ms],
+        },
+    )
+
+
+def consumers(store: Store) -> pa.Table:
+    """consumer, newest applied version, kept filter, last_ms of each consumer's receipts."""
+    return store.query(
+        """
+        SELECT consumer, max(version) AS applied, argMax(filter, version) AS kept,
+            max(received_ms) AS last_ms
+        FROM receipts GROUP BY consumer ORDER BY consumer
+        """
+    )

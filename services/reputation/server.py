@@ -8,11 +8,14 @@ from google.longrunning import operations_pb2
 
 from services.common import rpc
 from services.common.errors import DomainError, InvalidArgument, NotFound
+from services.common.feed.rows import positions, values_of
 from services.common.numbering import Number, parse
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import category_code, check_batch
 from services.reputation import queries, state, texts
+from services.reputation.feed import Feed
+from services.reputation.filters import Filter
 from services.reputation.publisher import LIVE, Publisher
 from services.reputation.rules import State
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
@@ -20,6 +23,11 @@ from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
 
 MAX_BATCH = 10_000
+MAX_COLUMNS = 1_000_000
+MIN_PREFIX_BYTES = 2
+PADDED_BYTES = 4096
+PADDING_OVERHEAD = 3
+"""Tag and length of the padding itself."""
 MAX_PAGE = 100_000
 DEFAULT_PAGE = 50_000
 EXPIRY_MS = 24 * 3_600_000
@@ -36,8 +44,9 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
         publisher: Publisher,
         arbitration: arbitration_pb2_grpc.ArbitrationServiceStub,
         operations: Operations,
+        feed: Feed,
     ) -> None:
-        self._store, self._state, self._publisher = store, published, publisher
+        self._store, self._state, self._publisher, self._feed = store, published, publisher, feed
         self._arbitration, self._operations = arbitration, operations
         self._pages: tuple[tuple[int, int], state.Columns] | None = None
 
@@ -112,6 +121,49 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
             version=version,
             next_page_token=f"{lineage}:{version}:{page['number'][-1]}" if more else "",
         )
+
+    def LookupColumns(
+        self, request: pb.LookupColumnsRequest, context: grpc.ServicerContext
+    ) -> pb.LookupColumnsResponse:
+        """Look numbers up in packed arrays."""
+        if len(request.number_keys) % 8:
+            raise InvalidArgument(
+                "FIELD_OUT_OF_RANGE",
+                "number_keys must have 8 bytes a number",
+                field="number_keys",
+                value=len(request.number_keys),
+                expected="a multiple of 8 bytes",
+            )
+        keys = np.frombuffer(request.number_keys, dtype="<i8")
+        check_batch(len(keys), MAX_COLUMNS, "number_keys")
+        found = self._feed.state(Filter())
+        at, there = positions(found.rows["number"], keys)
+        values = np.zeros(len(keys), dtype="<u8")
+        values[there] = values_of(found.rows[at])
+        return pb.LookupColumnsResponse(values=values.tobytes(), version=found.source.version)
+
+    def SearchHashPrefix(
+        self, request: pb.SearchHashPrefixRequest, context: grpc.ServicerContext
+    ) -> pb.SearchHashPrefixResponse:
+        """Look a bucket of numbers up."""
+        if not MIN_PREFIX_BYTES <= len(request.hash_prefix) <= 32:
+            raise InvalidArgument(
+                "FIELD_OUT_OF_RANGE",
+                f"hash_prefix must have {MIN_PREFIX_BYTES} to 32 bytes",
+                field="hash_prefix",
+                value=len(request.hash_prefix),
+                expected=f"{MIN_PREFIX_BYTES} to 32 bytes",
+            )
+        bucket, found = self._feed.find_hashes(request.hash_prefix)
+        answer = pb.SearchHashPrefixResponse(version=found.source.version)
+        numbers = np.array([number for _, number in bucket], dtype=np.int64)
+        at, there = positions(found.rows["number"], numbers)
+        values = iter(values_of(found.rows[at]).tolist())
+        for (digest, _), shown in zip(bucket, there.tolist(), strict=True):
+            if shown:
+                answer.entries.add(hash=digest, value=next(values).to_bytes(8, "little"))
+        answer.padding = bytes(-(answer.ByteSize() + PADDING_OVERHEAD) % PADDED_BYTES)
+        return answer
 
     def PublishReputations(
         self, request: pb.PublishReputationsRequest, context: grpc.ServicerContext

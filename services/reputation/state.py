@@ -73,7 +73,7 @@ class PublishedState:
     """The newest snapshot; replaced as a whole, never changed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._snapshot = Snapshot()
 
     @property
@@ -100,6 +100,12 @@ class PublishedState:
             self._snapshot = Snapshot(
                 version, as_of_ms, publish_ms, change_cursor, base, changed, count
             )
+            self._lock.notify_all()
+
+    def wait_newer(self, version: int, timeout_s: float) -> bool:
+        """Wait until a version newer than that is published; whether there is one."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._snapshot.version > version, timeout_s)
 
 
 def flatten(snapshot: Snapshot) -> Columns:
@@ -112,6 +118,14 @@ def flatten(snapshot: Snapshot) -> Columns:
         column = [snapshot.changed[key][at] for key in keys]
         rows[name] = _column(name, column)
     return merge(dict(snapshot.base), rows)
+
+
+def changed_since(snapshot: Snapshot, version: int) -> Columns:
+    """Rows whose value changed after a version, ascending by number."""
+    late = snapshot.base["version"] > version
+    base = {name: column[late] for name, column in snapshot.base.items()}
+    changed = {key: row for key, row in snapshot.changed.items() if int(str(row[1])) > version}
+    return flatten(Snapshot(base=base, changed=changed))
 
 
 def _column(name: str, values: list[object]) -> npt.NDArray[Any]:

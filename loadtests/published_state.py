@@ -1,0 +1,74 @@
+"""A published state of any size, generated, for the benchmarks of serving."""
+
+import numpy as np
+
+from services.common.store import Store
+from services.reputation import queries
+from services.reputation.state import NAMES, Columns
+
+E164 = 1 << 60
+PREFIXES = np.array([86130, 86131, 86135, 86138, 86139, 86150, 86158, 86159, 86180, 86186, 86188])
+UNIVERSE = len(PREFIXES) * 10**8
+CATEGORIES = np.array([0, 1100, 2000, 3000, 3101, 3107, 3200, 4100, 4110, 4900], dtype=np.uint16)
+SHARES = np.array([0.30, 0.06, 0.12, 0.16, 0.10, 0.06, 0.08, 0.06, 0.04, 0.02])
+LEVEL_OF = {0: 0, 1100: 4, 2000: 2, 3000: 2, 3101: 2, 3107: 1, 3200: 2}
+CHUNK = 1_000_000
+
+
+def numbers(count: int, seed: int = 7) -> np.ndarray:
+    """`count` mobile numbers chosen at random, ascending keys."""
+    generator = np.random.default_rng(seed)
+    blocks = generator.integers(0, len(PREFIXES), int(count * 1.02) + 10)
+    found = np.unique(PREFIXES[blocks] * 10**8 + generator.integers(0, 10**8, len(blocks)))
+    picked = np.sort(generator.permutation(found)[:count])
+    return E164 | picked
+
+
+def columns(keys: np.ndarray, version: int = 1, seed: int = 8) -> Columns:
+    """Published rows of those numbers."""
+    generator, count = np.random.default_rng(seed), len(keys)
+    category = generator.choice(CATEGORIES, count, p=SHARES)
+    level = np.zeros(count, dtype=np.uint8)
+    for code, value in LEVEL_OF.items():
+        level[category == code] = value
+    level[(category == 0)] = 1
+
+    def text(values: list[str]) -> np.ndarray:
+        made = np.empty(len(values), dtype=object)
+        made[:] = values
+        return made[generator.integers(0, len(values), count)]
+
+    rows: Columns = {name: np.zeros(count, dtype=np.int64) for name in NAMES}
+    rows |= {
+        "number": keys,
+        "version": np.full(count, version, dtype=np.uint64),
+        "category": category,
+        "probability": np.where(category > 0, generator.beta(6, 2, count), 0).astype(np.float32),
+        "categories": np.repeat(category[:, None], 5, axis=1).astype(np.uint16),
+        "probabilities": generator.dirichlet([8, 2, 1, 1, 1], count).astype(np.float32),
+        "risk": generator.beta(2, 3, count).astype(np.float32),
+        "level": level,
+        "state": np.where(category > 0, 3, 2).astype(np.uint8),
+        "mark_count": generator.geometric(0.2, count).astype(np.uint32),
+        "former_mark_count": np.zeros(count, dtype=np.uint32),
+        "effective_sources": generator.gamma(2, 1, count).astype(np.float32),
+        "first_mark_ms": np.full(count, 1_780_000_000_000),
+        "last_mark_ms": np.full(count, 1_789_000_000_000),
+        "update_ms": np.full(count, 1_790_000_000_000),
+        "epoch": np.zeros(count, dtype=np.uint32),
+        "rule": text(["crowd_established@1", "behaviour@1"]),
+        "reasons": text(["MARKS_AGREE", "MARKS_FEW;marks_30d", "BEHAVIOUR;night_ratio;calls_out"]),
+        "model_version": text(["1"]),
+    }
+    return rows
+
+
+def write(store: Store, count: int) -> np.ndarray:
+    """Publish `count` numbers as version 1 of a migrated store; their keys."""
+    keys = numbers(count)
+    for start in range(0, count, CHUNK):
+        part = columns(keys[start : start + CHUNK], seed=start)
+        queries.insert_version(
+            store, 0, 1, 1_790_000_000_000, 1_790_000_000_000, count, "", 0, part
+        )
+    return keys

@@ -1,0 +1,154 @@
+"""A folder that holds a verified copy of the feed, replaced as a whole and never half."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from services.common.errors import DomainError, FailedPrecondition, InvalidArgument
+from services.common.feed import files
+from services.common.feed.head import Head, verify
+from services.common.feed.rows import Digest, Rows, positions
+
+CURRENT = "current.json"
+TRUSTED_KEY = "trusted.key"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A verified state.
+
+    Attributes:
+        content, signature: the head as it was signed.
+        filter_json: what was asked for, as JSON of FeedFilter.
+    """
+
+    head: Head
+    content: bytes
+    signature: bytes
+    filter_json: str
+    rows: Rows
+    digest: Digest
+
+    def find(self, key: int) -> Rows | None:
+        """The row of a number's key as an array of one; None: nothing is to be shown of it."""
+        at, there = positions(self.rows["number"], np.array([key], dtype=np.int64))
+        return self.rows[at] if there.all() else None
+
+
+def check(head: Head, rows: Rows, digest: Digest) -> None:
+    """Accept a state that is what its head says.
+
+    Raises:
+        FailedPrecondition: FEED_DIGEST_MISMATCH.
+    """
+    if digest.sha256.hex() != head.state_sha256 or len(rows) != head.row_count:
+        raise FailedPrecondition(
+            "FEED_DIGEST_MISMATCH",
+            f"version {head.version} does not have the digest that its head names",
+            version=head.version,
+            expected=head.state_sha256,
+            found=digest.sha256.hex(),
+        )
+
+
+class Folder:
+    """Where a copy is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def trusted_key(self) -> bytes | None:
+        """The public key that the copy trusts; None before the first contact."""
+        path = self.path / TRUSTED_KEY
+        return bytes.fromhex(path.read_text().strip()) if path.exists() else None
+
+    def trust(self, public_key: bytes) -> None:
+        """Trust a key from now on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._replace(self.path / TRUSTED_KEY, f"{public_key.hex()}\n".encode())
+
+    def filter_json(self) -> str | None:
+        """The filter of the copy that is there; None without one."""
+        try:
+            found = json.loads((self.path / CURRENT).read_text())["filter"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return str(found)
+
+    def load(self) -> Copy:
+        """The copy, verified anew.
+
+        Raises:
+            FailedPrecondition: COPY_NOT_FOUND, FEED_DIGEST_MISMATCH, FEED_SIGNATURE_INVALID.
+            InvalidArgument: FILE_UNREADABLE.
+        """
+        key = self.trusted_key()
+        if key is None or not (self.path / CURRENT).exists():
+            raise FailedPrecondition(
+                "COPY_NOT_FOUND",
+                f"{self.path} holds no copy; run zhengming sync",
+                folder=self.path,
+            )
+        try:
+            current = json.loads((self.path / CURRENT).read_text())
+            content = current["head"].encode()
+            signature = bytes.fromhex(current["signature"])
+            file, filter_json = str(current["file"]), str(current["filter"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidArgument(
+                "FILE_UNREADABLE",
+                f"{self.path / CURRENT} is damaged: {error}",
+                file=CURRENT,
+                cause=error,
+            ) from None
+        head = verify(key, content, signature)
+        rows = files.read_rows(str(self.path / Path(file).name))
+        digest = Digest.of(rows)
+        check(head, rows, digest)
+        return Copy(head, content, signature, filter_json, rows, digest)
+
+    def try_load(self) -> tuple[Copy | None, str]:
+        """The copy, or None and why; "" where none was made yet."""
+        try:
+            return self.load(), ""
+        except DomainError as error:
+            return None, "" if error.reason == "COPY_NOT_FOUND" else str(error)
+
+    def keep(self, copy: Copy) -> None:
+        """Make a copy the current one; a crash at any moment leaves this or the one before."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        name = f"state-{copy.head.state_sha256[:32]}.parquet"
+        path = self.path / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
+                files.write_rows(copy.rows, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        current = {
+            "file": name,
+            "filter": copy.filter_json,
+            "head": copy.content.decode(),
+            "signature": copy.signature.hex(),
+        }
+        self._replace(self.path / CURRENT, json.dumps(current, indent=1).encode())
+        for other in self.path.glob("state-*.parquet"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

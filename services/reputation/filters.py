@@ -1,0 +1,119 @@
+"""Which rows of the published state a consumer keeps. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.errors import InvalidArgument
+from services.common.feed.head import ALL
+from services.common.feed.rows import ROW, Rows, round_marks
+from services.common.taxonomy import standard
+from services.reputation.rules import State
+from services.reputation.state import Columns
+
+I64 = npt.NDArray[np.int64]
+E164_CLASS = 1
+CLASS_BITS = 60
+SHORT_CODE = 86
+MAX_LEVEL = 4
+MAX_DIGITS = 15
+
+_SHOWN_STATES = (
+    State.CONTESTED, State.DISPUTED, State.ADJUDICATED, State.SPOOFED, State.PROTECTED
+)  # fmt: skip
+
+
+def to_rows(published: Columns) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Published columns as rows of the feed, and which of them have something to show.
+
+    A row has nothing to show without a category, with level 0 and in a state that follows from
+    marks alone; where it was shown before, it becomes a removal.
+    """
+    rows = np.empty(len(published["number"]), dtype=ROW)
+    for name in ("number", "category", "level", "state"):
+        rows[name] = published[name]
+    for name in ("probability", "risk"):
+        rows[name] = np.rint(published[name].astype(np.float64) * 100)
+    rows["marks"] = round_marks(published["mark_count"])
+    shown = (rows["category"] > 0) | (rows["level"] > 0)
+    return rows, shown | np.isin(rows["state"], [int(state) for state in _SHOWN_STATES])
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A consumer's choice.
+
+    Attributes:
+        calling_codes: ascending; none: all.
+        minimum_level: 0 to 4.
+        groups: ids of category groups, 3 for "A3", ascending; none: all.
+    """
+
+    calling_codes: tuple[int, ...] = ()
+    minimum_level: int = 0
+    groups: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Canonical text: equal for filters that keep the same."""
+        parts = []
+        if self.calling_codes:
+            parts.append("+" + ",".join(map(str, self.calling_codes)))
+        if self.minimum_level:
+            parts.append(f"level>={self.minimum_level}")
+        if self.groups:
+            parts.append(",".join(f"A{group}" for group in self.groups))
+        return " ".join(parts) or ALL
+
+    def keeps(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows are kept, bool (n,)."""
+        kept = rows["level"] >= self.minimum_level
+        if self.groups:
+            group = np.where(rows["category"] < 1000, rows["category"], rows["category"] // 1000)
+            kept &= np.isin(group, self.groups)
+        if self.calling_codes:
+            kept &= self._has_code(rows["number"])
+        return kept
+
+    def _has_code(self, numbers: I64) -> npt.NDArray[np.bool_]:
+        is_e164 = numbers >> CLASS_BITS == E164_CLASS
+        digits = numbers & ((1 << CLASS_BITS) - 1)
+        found = ~is_e164 if SHORT_CODE in self.calling_codes else np.zeros(len(numbers), bool)
+        for code in self.calling_codes:
+            for rest in range(MAX_DIGITS - len(str(code)) + 1):
+                low, high = code * 10**rest, (code + 1) * 10**rest
+                found |= is_e164 & (digits >= low) & (digits < high)
+        return found
+
+
+def make_filter(calling_codes: list[int], minimum_level: int, category_groups: list[str]) -> Filter:
+    """A filter from what was asked.
+
+    Raises:
+        InvalidArgument: FIELD_OUT_OF_RANGE.
+    """
+    for code in calling_codes:
+        if not 1 <= code <= 999:
+            raise _out_of_range("filter.calling_codes", code, "a country calling code, 1 to 999")
+    if minimum_level > MAX_LEVEL:
+        raise _out_of_range("filter.minimum_level", minimum_level, f"0 to {MAX_LEVEL}")
+    groups = {f"A{c.id // 1000 if c.id >= 1000 else c.id}" for c in standard.load().categories}
+    for group in category_groups:
+        if group not in groups:
+            raise _out_of_range("filter.category_groups", group, ", ".join(sorted(groups)))
+    return Filter(
+        tuple(sorted(set(calling_codes))),
+        minimum_level,
+        tuple(sorted({int(group[1:]) for group in category_groups})),
+    )
+
+
+def _out_of_range(field: str, value: object, expected: str) -> InvalidArgument:
+    return InvalidArgument(
+        "FIELD_OUT_OF_RANGE",
+        f"{field} must be {expected}, not {value}",
+        field=field,
+        value=value,
+        expected=expected,
+    )
