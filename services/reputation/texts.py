@@ -1,5 +1,7 @@
 """Reasons and display texts in words, Chinese and English."""
 
+from functools import lru_cache
+
 from services.common.taxonomy import standard
 
 _RULES = {
@@ -31,6 +33,7 @@ def reason(code: str) -> tuple[str, str]:
     return f"特征：{words}", f"feature: {words}"
 
 
+@lru_cache(maxsize=20_000)
 def display(category: str, marks: int, *, disputed: bool = False) -> tuple[str, str]:
     """What a handset may show; empty texts without a category."""
     if not category:

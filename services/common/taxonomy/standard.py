@@ -34,6 +34,7 @@ _IDENTITIES = "code,name_zh,name_en,effect"
 _AUTHORITIES = "name_zh,full_name_zh,name_en"
 
 
+@cache
 def load(version: str | None = None) -> Standard:
     """A version of the standard, the newest unless named; read once a process.
 
