@@ -1,17 +1,29 @@
-"""One name for one number: what people and switches send, as a canonical typed key."""
+"""Phone numbers: any writing to one typed key, and what a number says of itself.
 
-from services.common.numbering.columns import ParsedColumn, format_keys, kinds_of, parse_column
-from services.common.numbering.key import Cause, Kind, Number, from_key
-from services.common.numbering.normaliser import parse
+`parse` reads one, `parse_column` a column; both give the same. `facts` tells carrier, province and
+range; a carrier so told is the one that issued the number, and number portability breaks it.
+"""
+
+from services.common.numbering.columns import ParsedColumn, parse_column
+from services.common.numbering.facts import Facts, carriers_of, countries_of, facts, places_of
+from services.common.numbering.keys import format_column, format_keys, kinds_of
+from services.common.numbering.kinds import Cause, Kind
+from services.common.numbering.parser import Number, from_key, parse
 
 __all__ = [
     "Cause",
+    "Facts",
     "Kind",
     "Number",
     "ParsedColumn",
+    "carriers_of",
+    "countries_of",
+    "facts",
+    "format_column",
     "format_keys",
     "from_key",
     "kinds_of",
     "parse",
     "parse_column",
+    "places_of",
 ]

@@ -1,43 +1,181 @@
-"""The Chinese numbering plan: which digits mean what.
-
-Sources: 电信网编号计划 2017 (MIIT 信管〔2017〕68号); MIIT's table of public mobile network
-codes, end of March 2023. Version 2023.03.
-"""
+"""China's numbering plan, read from `plan_cn.yaml` into tables that scalars and arrays share."""
 
 import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
 
-VERSION = "2023.03"
+import numpy as np
+import yaml
+from numpy.typing import NDArray
 
-MOBILE_CODES = frozenset(
-    {str(code) for code in range(130, 140)}
-    | {"145", "146", "147", "148", "149"}
-    | {str(code) for code in range(150, 160) if code != 154}
-    | {"162", "165", "166", "167"}
-    | {"170", "171", "172", "173", "175", "176", "177", "178"}
-    | {str(code) for code in range(180, 190)}
-    | {"190", "191", "192", "193", "195", "196", "197", "198", "199"}
-)
-"""First three digits of ordinary mobile numbers."""
+from services.common.numbering.kinds import Kind
+from services.common.numbering.segments import FIRST_SEGMENT, SEGMENT_COUNT, load_segments
 
-SATELLITE_CODES = ("1619", "1740", "1741", "1749", "1349")
-"""First four digits of satellite numbers; 1741 only up to 17412."""
+MIIT, OBSERVED = 1, 2
+"""Allocation of a segment: by the MIIT table, or only seen in use in the package `phone`."""
 
-MVNO_CODES = frozenset({"162", "165", "167", "170", "171"})
-"""Codes reserved for resellers."""
+_CARRIER_OF_PHONE_CODE = {
+    1: "CHINA_MOBILE",
+    2: "CHINA_UNICOM",
+    3: "CHINA_TELECOM",
+    4: "CHINA_TELECOM",
+    5: "CHINA_UNICOM",
+    6: "CHINA_MOBILE",
+    7: "CHINA_BROADNET",
+    8: "CHINA_BROADNET",
+}
 
-FIXED = re.compile(r"(10|2[0-57-9]|[3-9]\d{2})([2-8]\d{6,7})")
-"""Area code without trunk 0, then the local number."""
 
-SHORT = re.compile(r"95\d{3,6}|96\d{3,4}|100\d{2,5}|101\d{2,3}|12\d{3}|118\d{2}|116\d{3}|11\d|12\d")
-"""Short service numbers: 95 and 96, operators' 10x, 11x and 12x."""
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One row of short numbers; see the comments of `plan_cn.yaml`."""
 
-SMS = re.compile(r"106[2-9]\d{4,16}")
-IOT = re.compile(r"(144\d|1064)\d{9}")
-RELAY = re.compile(r"700\d{12}")
-SERVICE_400_800 = re.compile(r"[48]00\d{7}")
+    prefix: str
+    lengths: frozenset[int]
+    kind: Kind
+    zh: str
+    en: str
+    via_area: bool = False
+    provincial: bool = False
 
-DIAL_PREFIX = re.compile(r"(1252\d|12593|179\d{2})(?=\d{7})")
-"""Prefixes dialled before a whole number: 1252x, 12593, IP calls 179xx."""
 
-NANP = re.compile(r"[2-9]\d{2}[2-9]\d{6}")
-"""National number of the North American plan, as far as its shape tells."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan as tables.
+
+    Attributes:
+        version: of `plan_cn.yaml`.
+        allocation: uint8 by segment - 1300000: 0 nobody's, `MIIT`, `OBSERVED`.
+        carrier: uint8 by segment - 1300000, index into `carriers` (0 is no carrier).
+        mvno: bool by segment - 1300000, by the MIIT prefix alone.
+        carriers: (code, Chinese name, English name); entry 0 is empty.
+        province_of_area: uint8 (1000,) by area code without trunk 0, two-digit province; 0 none.
+        provinces: two-digit province -> Chinese name.
+        services: first two digits -> rows, longest prefix first.
+        sms_ranges: first four digits of an SMS access code -> (Chinese, English).
+        sms_lengths: how many digits an SMS access code may have.
+        dial_prefix: matches a dial prefix at the start.
+        iot_prefix: matches the start of a thirteen-digit number of a thing.
+        satellite: mobile prefixes that end at a satellite terminal.
+        foreign_short: (calling code, pattern of the rest, Chinese, English).
+    """
+
+    version: str
+    allocation: NDArray[np.uint8]
+    carrier: NDArray[np.uint8]
+    mvno: NDArray[np.bool_]
+    carriers: tuple[tuple[str, str, str], ...]
+    province_of_area: NDArray[np.uint8]
+    provinces: dict[int, str]
+    services: dict[str, tuple[Service, ...]]
+    sms_ranges: dict[str, tuple[str, str]]
+    sms_lengths: range
+    dial_prefix: re.Pattern[str]
+    iot_prefix: re.Pattern[str]
+    satellite: tuple[str, ...]
+    foreign_short: tuple[tuple[str, re.Pattern[str], str, str], ...]
+
+    def service(self, digits: str) -> Service | None:
+        """Row with the longest prefix that fits these digits, or None."""
+        for row in self.services.get(digits[:2], ()):
+            if len(digits) in row.lengths and digits.startswith(row.prefix):
+                return row
+        return None
+
+
+def expand(prefixes: list[str]) -> list[str]:
+    """`["130-132", "147"]` -> `["130", "131", "132", "147"]`."""
+    expanded = []
+    for item in prefixes:
+        first, _, last = item.partition("-")
+        expanded += [str(code) for code in range(int(first), int(last or first) + 1)]
+    return expanded
+
+
+def _slice(prefix: str) -> slice:
+    width = 10 ** (7 - len(prefix))
+    first = int(prefix) * width - FIRST_SEGMENT
+    return slice(first, first + width)
+
+
+def _mobile_tables(
+    document: dict[str, Any], codes: list[str]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+    allocation = np.zeros(SEGMENT_COUNT, dtype=np.uint8)
+    carrier = np.zeros(SEGMENT_COUNT, dtype=np.uint8)
+    for code, prefixes in document["mobile"].items():
+        for prefix in expand(prefixes):
+            allocation[_slice(prefix)] = MIIT
+            carrier[_slice(prefix)] = codes.index(code)
+    # Segments in use outside the MIIT table (about 0.6 % of those listed): a mark may name one,
+    # so they are numbers, but `facts` says that nobody is known to hold the prefix.
+    seen = load_segments()
+    observed = (allocation == 0) & (seen.place >= 0)
+    allocation[observed] = OBSERVED
+    by_phone = np.zeros(256, dtype=np.uint8)
+    for phone_code, name in _CARRIER_OF_PHONE_CODE.items():
+        by_phone[phone_code] = codes.index(name)
+    carrier[observed] = by_phone[seen.carrier[observed]]
+    mvno = np.zeros(SEGMENT_COUNT, dtype=bool)
+    for prefix in expand(document["mvno"]):
+        mvno[_slice(prefix)] = True
+    return allocation, carrier, mvno
+
+
+def _services(rows: list[dict[str, Any]]) -> dict[str, tuple[Service, ...]]:
+    grouped: dict[str, list[Service]] = {}
+    for row in rows:
+        service = Service(
+            prefix=row["prefix"],
+            lengths=frozenset(row["lengths"]),
+            kind=Kind[row["kind"]],
+            zh=row["zh"],
+            en=row["en"],
+            via_area=row.get("via_area", False),
+            provincial=row.get("provincial", False),
+        )
+        grouped.setdefault(service.prefix[:2], []).append(service)
+    return {
+        head: tuple(sorted(group, key=lambda service: -len(service.prefix)))
+        for head, group in grouped.items()
+    }
+
+
+@cache
+def load_plan() -> Plan:
+    """Read and index the plan once."""
+    text = resources.files(__package__).joinpath("plan_cn.yaml").read_text("utf-8")
+    document = yaml.safe_load(text)
+    carriers = (("", "", ""),) + tuple(
+        (code, name["zh"], name["en"]) for code, name in document["carriers"].items()
+    )
+    allocation, carrier, mvno = _mobile_tables(document, [code for code, _, _ in carriers])
+    province_of_area = np.zeros(1000, dtype=np.uint8)
+    provinces = {}
+    for code, row in document["areas"].items():
+        provinces[int(code) // 10_000] = row["zh"]
+        province_of_area[[int(area) for area in expand(row["codes"])]] = int(code) // 10_000
+    dial = "|".join(prefix.replace("?", r"\d") for prefix in document["dial_prefixes"])
+    return Plan(
+        version=document["version"],
+        allocation=allocation,
+        carrier=carrier,
+        mvno=mvno,
+        carriers=carriers,
+        province_of_area=province_of_area,
+        provinces=provinces,
+        services=_services(document["services"]),
+        sms_ranges={
+            prefix: (name["zh"], name["en"]) for prefix, name in document["sms"]["ranges"].items()
+        },
+        sms_lengths=range(document["sms"]["min_length"], document["sms"]["max_length"] + 1),
+        dial_prefix=re.compile(dial, re.ASCII),
+        iot_prefix=re.compile("|".join(expand(document["iot"]["prefixes"]))),
+        satellite=tuple(document["satellite"]),
+        foreign_short=tuple(
+            (row["calling_code"], re.compile(row["pattern"], re.ASCII), row["zh"], row["en"])
+            for row in document["foreign_short"]
+        ),
+    )
