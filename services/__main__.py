@@ -33,6 +33,7 @@ from services.console.web import Upstream as ConsoleUpstream
 from services.console.web import create_app
 from services.features import server as features
 from services.ingest import server as ingest
+from services.ingest import taxonomy
 from services.ingest.commit import Committer
 from services.reputation import feed_server
 from services.reputation import server as reputation
@@ -43,7 +44,7 @@ from services.scoring import server as scoring
 from services.scoring.registry import Registry
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
@@ -171,7 +172,9 @@ class Application:
             ingest_servicer = ingest.IngestServicer(
                 store, committer, clock, read_key(configuration.key_file)
             )
+            taxonomy_servicer = taxonomy.TaxonomyServicer(store, committer, clock)
             registrations.append(lambda s: ingest.register(s, ingest_servicer))
+            registrations.append(lambda s: taxonomy.register(s, taxonomy_servicer))
         server_address = _Late()
         stubs.own = server_address
         if "features" in names:
@@ -252,6 +255,7 @@ class Application:
         app = create_app(
             ConsoleUpstream(
                 ingest=stubs.ingest,
+                taxonomy=stubs.taxonomy,
                 arbitration=stubs.arbitration,
                 disputes=stubs.disputes,
                 reputation=stubs.reputation,
@@ -313,6 +317,10 @@ class _Stubs:
     @property
     def features(self) -> features_pb2_grpc.FeaturesServiceStub:
         return self._lazy("features", features_pb2_grpc.FeaturesServiceStub)
+
+    @property
+    def taxonomy(self) -> taxonomy_pb2_grpc.TaxonomyServiceStub:
+        return self._lazy("ingest", taxonomy_pb2_grpc.TaxonomyServiceStub)
 
     @property
     def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:

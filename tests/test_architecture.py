@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from zhengming.type.v1.error_reason_pb2 import ErrorReason
+
 SERVICES = Path(__file__).parents[1] / "services"
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation", "console", "consumer")
 
@@ -26,6 +28,28 @@ def test_a_service_imports_only_itself_and_common(name):
     parts = {n.split(".")[1] for n in used if n.startswith("services.")}
 
     assert parts <= {name, "common"}
+
+
+ERRORS = ("InvalidArgument", "NotFound", "FailedPrecondition", "Unavailable", "ResourceExhausted")
+
+
+def raised_reasons() -> set[str]:
+    found = set()
+    for path in SERVICES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                first = node.args[0] if node.args else None
+                if name in ERRORS and isinstance(first, ast.Constant):
+                    found.add(first.value)
+    return found
+
+
+def test_every_reason_that_is_raised_is_in_the_api():
+    known = {name.removeprefix("ERROR_REASON_") for name, _ in ErrorReason.items()}
+
+    assert len(raised_reasons()) > 40
+    assert raised_reasons() <= known
 
 
 PURE = (

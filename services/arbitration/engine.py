@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from services.arbitration import domain, queries
 from services.common.store import Store
-from services.common.taxonomy import crosswalk, standard
+from services.common.taxonomy import confirmed, standard
 
 I64 = npt.NDArray[np.int64]
 
@@ -45,7 +45,8 @@ class Engine:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._standard, self._crosswalk = standard.load(), crosswalk.load()
+        self._standard = standard.load()
+        self._mapping_count = -1
         self._lock = threading.Lock()
         self._labels: pa.Table | None = None
         self._accuracies: tuple[int, domain.Vocabulary, domain.Accuracies] | None = None
@@ -56,6 +57,7 @@ class Engine:
         with self._lock:
             self._labels = None
             self._proof = queries.sources_with_proof(self._store)
+        self._read_mappings()
         vocabulary = self._vocabulary()
         table, marks, context = self._read(as_of_ms, None, vocabulary)
         weights, kish = domain.saturate(marks, vocabulary.sources)
@@ -78,6 +80,9 @@ class Engine:
     def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:
         """Judge the numbers, ascending, with the newest run's accuracies; returns its id too."""
         run, vocabulary, accuracies = self._current()
+        if queries.mapping_count(self._store) != self._mapping_count:
+            self._read_mappings()
+            vocabulary, accuracies = self._extend(vocabulary, accuracies)
         table, marks, context = self._read(as_of_ms, numbers, vocabulary)
         if table is not None:  # a label that the run did not know
             with self._lock:
@@ -129,6 +134,10 @@ class Engine:
                 self._labels = queries.labels(self._store)
             return self._labels
 
+    def _read_mappings(self, until_ms: int | None = None) -> None:
+        rows = queries.mappings(self._store, until_ms).to_pylist()
+        self._crosswalk, self._mapping_count = confirmed.crosswalk_with(rows), len(rows)
+
     def _vocabulary(self, extra: npt.NDArray[np.uint16] | None = None) -> domain.Vocabulary:
         table = self._label_table()
         mapped = [
@@ -160,6 +169,8 @@ class Engine:
         newest = queries.last_run(self._store) if current is None else current[0]
         if current is not None:
             return current
+        # What was confirmed since the run comes on top, by `_extend`; a run's id is its time.
+        self._read_mappings(until_ms=newest)
         vocabulary = self._vocabulary()
         accuracies = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
         if newest:
@@ -175,7 +186,7 @@ class Engine:
     def _extend(
         self, vocabulary: domain.Vocabulary, accuracies: domain.Accuracies
     ) -> tuple[domain.Vocabulary, domain.Accuracies]:
-        """Add labels that came since the run, with their starting values."""
+        """Add labels that came since the run or mean something else now, as if never heard."""
         wider = self._vocabulary(vocabulary.categories)
         start = domain.starting_accuracies(wider, np.zeros(len(wider.labels)))
         if self._accuracies and self._accuracies[0] == 0:  # nothing was learned yet
@@ -185,7 +196,10 @@ class Engine:
         at = np.searchsorted(wider.labels, vocabulary.labels)
         columns = np.searchsorted(wider.categories, vocabulary.categories)
         log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
-        log_confusion[np.ix_(at, columns)] = accuracies.log_confusion
+        meant = np.zeros((len(at), len(wider.categories)))
+        meant[:, columns] = vocabulary.meaning
+        same = (meant == wider.meaning[at]).all(axis=1)
+        log_confusion[np.ix_(at[same], columns)] = accuracies.log_confusion[same]
         log_prior[columns] = accuracies.log_prior
         extended = domain.Accuracies(log_confusion, log_prior, accuracies.iteration_count)
         with self._lock:

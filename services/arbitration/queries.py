@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common.store import Store
+from services.common.taxonomy import confirmed
 
 I64 = npt.NDArray[np.int64]
 
@@ -56,6 +57,20 @@ def labels(store: Store) -> pa.Table:
         ANY LEFT JOIN (SELECT DISTINCT source, name FROM sources) USING source
         ORDER BY label
         """
+    )
+
+
+def mapping_count(store: Store) -> int:
+    """How many meanings reviewers have confirmed."""
+    return int(store.query("SELECT count() AS n FROM mappings")["n"][0].as_py())
+
+
+def mappings(store: Store, until_ms: int | None = None) -> pa.Table:
+    """What reviewers confirmed, up to a time, in order of time."""
+    only = "" if until_ms is None else "WHERE confirmed_ms <= %(until)s"
+    return store.query(
+        f"SELECT {', '.join(confirmed.COLUMNS)} FROM mappings {only} ORDER BY confirmed_ms, label",
+        {} if until_ms is None else {"until": until_ms},
     )
 
 

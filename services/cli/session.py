@@ -13,7 +13,7 @@ from services.common import operations, rpc
 from services.common.errors import Unavailable
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
@@ -26,6 +26,7 @@ class Stubs:
     """The services that a command calls."""
 
     ingest: ingest_pb2_grpc.IngestServiceStub
+    taxonomy: taxonomy_pb2_grpc.TaxonomyServiceStub
     features: features_pb2_grpc.FeaturesServiceStub
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
@@ -39,6 +40,7 @@ class Stubs:
         """Stubs over one channel."""
         return cls(
             ingest_pb2_grpc.IngestServiceStub(channel),
+            taxonomy_pb2_grpc.TaxonomyServiceStub(channel),
             features_pb2_grpc.FeaturesServiceStub(channel),
             arbitration_pb2_grpc.ArbitrationServiceStub(channel),
             dispute_pb2_grpc.DisputeServiceStub(channel),

@@ -12,7 +12,7 @@ from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
-from zhengming.ingest.v1 import ingest_pb2
+from zhengming.ingest.v1 import ingest_pb2, taxonomy_pb2
 from zhengming.reputation.v1 import reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
 
@@ -301,6 +301,38 @@ def taxonomy() -> Any:
     """The category standard."""
     require("reviewer", "auditor", "operator", "vendor")
     return flask.render_template("taxonomy.html", standard=standard.load())
+
+
+@pages.route("/labels", methods=["GET", "POST"])
+def labels() -> Any:
+    """Labels that nobody has placed, and what a reviewer says they mean."""
+    account = require("reviewer")
+    upstream = site().upstream.taxonomy
+    if flask.request.method == "POST":
+        form = flask.request.form
+        ask = taxonomy_pb2.ConfirmMappingRequest(
+            source=form.get("source", "")[:64],
+            label=form.get("label", "")[:400],
+            every_source=form.get("every") == "1",
+            reviewer=account.name,
+            note=form.get("note", ""),
+        )
+        ask.meanings.add(category=form.get("category", "")[:16], weight=1.0)
+        try:
+            done = upstream.ConfirmMapping(ask, timeout=CALL_S)
+        except grpc.RpcError as error:
+            flask.flash(web.told(web.translated(error)), "error")
+        else:
+            flask.flash(flask.g.say("labels.done", count=done.touched_number_count), "done")
+        return flask.redirect(flask.url_for("staff.labels"), 303)
+    return flask.render_template(
+        "labels.html",
+        queue=upstream.ListUnknownLabels(taxonomy_pb2.ListUnknownLabelsRequest(), timeout=CALL_S),
+        confirmed=upstream.ListMappings(
+            taxonomy_pb2.ListMappingsRequest(page_size=20), timeout=CALL_S
+        ).mappings,
+        standard=standard.load(),
+    )
 
 
 @pages.get("/outbox")

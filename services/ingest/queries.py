@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.common.store import Store
+from services.common.taxonomy import confirmed
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -206,3 +208,55 @@ def published(store: Store, numbers: Sequence[int]) -> list[dict[str, Any]]:
         {name.removesuffix("_now"): value for name, value in row.items()}
         for row in found.to_pylist()
     ]
+
+
+def labels(store: Store) -> pa.Table:
+    """label, text, first_seen_ms and the source's name of every label, ascending by label."""
+    return store.query(
+        """
+        SELECT label, text, first_seen_ms, name
+        FROM (SELECT label, source, text, min(first_seen_ms) AS first_seen_ms FROM labels
+              GROUP BY label, source, text)
+        ANY LEFT JOIN (SELECT DISTINCT source, name FROM sources) USING source
+        ORDER BY label
+        """
+    )
+
+
+def label_counts(store: Store, keys: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Marks and numbers of each of those labels."""
+    found = store.query(
+        """
+        SELECT label, count() AS marks, uniqExact(number) AS numbers FROM marks
+        WHERE withdrawn = 0 AND label IN (SELECT label FROM {asked}) GROUP BY label
+        """,
+        tables={"asked": {"label": np.array(keys, dtype=np.uint64)}},
+    )
+    rows = found.to_pylist()
+    return {row["label"]: (row["marks"], row["numbers"]) for row in rows}
+
+
+def numbers_with_labels(store: Store, keys: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Numbers that have a mark with one of those labels, ascending."""
+    if not keys:
+        return np.zeros(0, dtype=np.int64)
+    found = store.query(
+        """
+        SELECT DISTINCT number FROM marks WHERE label IN (SELECT label FROM {asked})
+        ORDER BY number
+        """,
+        tables={"asked": {"label": np.array(keys, dtype=np.uint64)}},
+    )
+    return found["number"].to_numpy().astype(np.int64)
+
+
+def insert_mapping(store: Store, row: Mapping[str, Any]) -> None:
+    """Append what a reviewer confirmed, a row of `confirmed.COLUMNS`."""
+    store.insert("mappings", {name: [row[name]] for name in confirmed.COLUMNS})
+
+
+def mappings(store: Store) -> pa.Table:
+    """What reviewers confirmed, in order of time."""
+    return store.query(
+        f"SELECT {', '.join(confirmed.COLUMNS)} FROM mappings ORDER BY confirmed_ms, label"
+    )

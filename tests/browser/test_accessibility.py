@@ -6,7 +6,10 @@ from axe_playwright_python.sync_playwright import Axe
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 PUBLIC = ("/", "/contest", "/case", "/login", "/no-such-page")
 STAFF = (
-    ("ann", ("/queue", "/queue?show=all", "/numbers", "/sources", "/taxonomy", "/health")),
+    (
+        "ann",
+        ("/queue", "/queue?show=all", "/numbers", "/sources", "/taxonomy", "/labels", "/health"),
+    ),
     ("vic", ("/queue", "/sources")),
     ("olga", ("/outbox", "/health")),
     ("audrey", ("/audit?verify=1",)),

@@ -42,7 +42,12 @@ def accounts(tmp_path_factory):
 def application(services, accounts, scale=1e5):
     stubs = services.stubs
     upstream = Upstream(
-        stubs.ingest, stubs.arbitration, stubs.disputes, stubs.reputation, stubs.scoring
+        stubs.ingest,
+        stubs.taxonomy,
+        stubs.arbitration,
+        stubs.disputes,
+        stubs.reputation,
+        stubs.scoring,
     )
     return create_app(upstream, accounts, services.clock, b"k" * 32, scale)
 
