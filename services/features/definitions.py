@@ -23,6 +23,10 @@ class Feature:
 
 
 MARK_WINDOWS_DAYS = (1, 3, 7, 14, 30, 90)
+DECAY_DAYS = (1, 3, 7, 14, 30, 60)
+NTH_MARKS = (2, 3, 5, 10)
+BLOCK_SIZES = (10_000, 1_000_000, 10_000_000)
+"""Neighbourhoods: numbers that share all but the last 4, 6 or 7 digits."""
 
 _MARKS = (
     *(
@@ -37,13 +41,22 @@ _MARKS = (
     Feature("reporters_count", "marks", "distinct known reporters"),
     Feature("sources_count", "marks", "distinct sources"),
     Feature("labels_count", "marks", "distinct labels of distinct sources"),
-    Feature("decayed_3d_count", "marks", "marks weighted by 2^(-age / 3 days)"),
-    Feature("decayed_14d_count", "marks", "marks weighted by 2^(-age / 14 days)"),
-    Feature("decayed_60d_count", "marks", "marks weighted by 2^(-age / 60 days)"),
+    *(
+        Feature(f"decayed_{days}d_count", "marks", f"marks weighted by 2^(-age / {days} days)")
+        for days in DECAY_DAYS
+    ),
+    *(
+        Feature(f"mark_{n}_days", "marks", f"age in days of the newest mark but {n - 1}")
+        for n in NTH_MARKS
+    ),
     Feature("last_mark_days", "marks", "age of the newest mark in days"),
     Feature("first_mark_days", "marks", "age of the oldest mark in days"),
     Feature("mark_gap_days", "marks", "mean days between marks; unknown below two marks"),
     Feature("call_proof_ratio", "marks", "share of marks that name the call they are about"),
+    Feature("origins_count", "marks", "distinct known origins of marks"),
+    Feature("origin_known_ratio", "marks", "share of marks whose origin is known"),
+    Feature("origin_top_ratio", "marks", "share of marks from the commonest origin"),
+    Feature("weekend_ratio", "marks", "share of marks made on a Saturday or Sunday, UTC"),
     Feature("same_area_ratio", "marks", "share of marks whose origin is the number's own area"),
 )
 
@@ -53,6 +66,21 @@ _BLOCK = (
     Feature("block_10000_marks_7d_count", "block", "marks of 7 days on others of 10,000 numbers"),
     Feature("block_10000_older_count", "block", "marks over 30 days old on others of 10,000"),
     Feature("block_100_marks_30d_count", "block", "marks of 30 days on others of 100 numbers"),
+    *(
+        Feature(f"near_{size}_{name}", "block", f"{text}, among {size:,}; by the last job")
+        for size in BLOCK_SIZES
+        for name, text in (
+            ("numbers_count", "other marked numbers"),
+            ("marks_mean", "marks on another marked number, on average"),
+            ("repeated_ratio", "share of other marked numbers with three marks or more"),
+            ("life_days", "days between first and last mark of another, on average"),
+            (
+                "return_ratio",
+                "share of others first marked over 30 days ago that got three more marks in the "
+                "30 days after; five at the common rate are added",
+            ),
+        )
+    ),
 )
 
 _BEHAVIOUR = (

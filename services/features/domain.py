@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.numbering import kinds_of
-from services.features.definitions import MARK_WINDOWS_DAYS, NAMES
+from services.features.definitions import (
+    BLOCK_SIZES,
+    DECAY_DAYS,
+    MARK_WINDOWS_DAYS,
+    NAMES,
+    NTH_MARKS,
+)
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
@@ -30,6 +36,8 @@ def rows(
     epochs: Aggregates,
     behaviour: Aggregates,
     blocks: Mapping[int, Aggregates],
+    near: Mapping[int, Aggregates],
+    return_rate: float,
 ) -> npt.NDArray[np.float32]:
     """Compute the rows of ascending numbers.
 
@@ -38,10 +46,13 @@ def rows(
         as_of_ms: the as-of time.
         marks, epochs, behaviour: aggregates with ascending `number`.
         blocks: by block size, aggregates with ascending `block`.
+        near: by block size, sums of `neighbourhoods` with ascending `block`.
+        return_rate: share of all old numbers that returned.
     """
     columns: dict[str, npt.NDArray[Any]] = {}
     columns |= _mark_columns(numbers, as_of_ms, marks)
     columns |= _block_columns(numbers, columns, blocks)
+    columns |= _near_columns(numbers, as_of_ms, marks, near, return_rate)
     columns |= _behaviour_columns(numbers, behaviour)
     answered = _aligned(behaviour, numbers, "sum_answered_out", np.nan)
     columns["marks_per_answered_ratio"] = _ratio(columns["marks_30d_count"], answered)
@@ -86,9 +97,12 @@ def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F
         "reporters_count": count("reporters"),
         "sources_count": count("sources"),
         "labels_count": count("labels"),
-        "decayed_3d_count": count("decayed_3d"),
-        "decayed_14d_count": count("decayed_14d"),
-        "decayed_60d_count": count("decayed_60d"),
+        **{f"decayed_{days}d_count": count(f"decayed_{days}d") for days in DECAY_DAYS},
+        **{f"mark_{n}_days": _age_days(as_of_ms, count(f"nth_{n}_ms")) for n in NTH_MARKS},
+        "origins_count": count("origins"),
+        "origin_known_ratio": known("origin_known"),
+        "origin_top_ratio": _ratio(count("origin_top"), total),
+        "weekend_ratio": known("weekend"),
         "last_mark_days": last_days,
         "first_mark_days": first_days,
         "mark_gap_days": np.where(
@@ -117,6 +131,81 @@ def _block_columns(
         "block_10000_older_count": others(10_000, "older", own["marks_older_count"]),
         "block_100_marks_30d_count": others(100, "marks_30d", recent),
     }
+
+
+MIN_REPEATED = 3
+"""Marks from which a number counts as marked repeatedly."""
+OLD_DAYS = 30
+RETURN_PRIOR = 5.0
+"""So many numbers at the common rate are added to a block's own."""
+
+
+def contributions(as_of_ms: int, marks: Aggregates) -> dict[str, F64]:
+    """What each marked number adds to its neighbourhoods, (n,) each."""
+    total = np.asarray(marks["marks"], dtype=np.float64)
+    first = np.asarray(marks["first_ms"], dtype=np.float64)
+    last = np.asarray(marks["last_ms"], dtype=np.float64)
+    old = (as_of_ms - first >= OLD_DAYS * DAY_MS).astype(np.float64)
+    return {
+        "numbers": np.ones(len(total)),
+        "marks": total,
+        "repeated": (total >= MIN_REPEATED).astype(np.float64),
+        "life_days": (last - first) / DAY_MS,
+        "old": old,
+        "returned": old * (np.asarray(marks["later"]) >= MIN_REPEATED),
+    }
+
+
+def neighbourhoods(as_of_ms: int, marks: Aggregates) -> dict[int, dict[str, npt.NDArray[Any]]]:
+    """By block size: `block` ascending and the sums of `contributions` over its numbers."""
+    own = contributions(as_of_ms, marks)
+    found = {}
+    for size in BLOCK_SIZES:
+        block, at = np.unique(np.asarray(marks["number"]) // size, return_inverse=True)
+        sums = {name: np.bincount(at, part, minlength=len(block)) for name, part in own.items()}
+        found[size] = {"block": block, **sums}
+    return found
+
+
+def _near_columns(
+    numbers: I64,
+    as_of_ms: int,
+    marks: Aggregates,
+    near: Mapping[int, Aggregates],
+    return_rate: float,
+) -> dict[str, F64]:
+    parts = contributions(as_of_ms, marks)
+    columns: dict[str, F64] = {}
+    own = {
+        name: _aligned({"number": marks["number"], name: part}, numbers, name, 0)
+        for name, part in parts.items()
+    }
+    for size, table in near.items():
+        at, found = place(np.asarray(table["block"], dtype=np.int64), numbers // size)
+
+        def others(
+            name: str,
+            table: Aggregates = table,
+            at: I64 = at,
+            found: npt.NDArray[np.bool_] = found,
+        ) -> F64:
+            column = np.asarray(table[name], dtype=np.float64)
+            total = np.where(found, column[at] if len(column) else 0.0, 0.0)
+            return np.maximum(total - own[name], 0.0)
+
+        count = others("numbers")
+        columns[f"near_{size}_numbers_count"] = count
+        columns[f"near_{size}_marks_mean"] = _ratio(others("marks"), count)
+        columns[f"near_{size}_repeated_ratio"] = _ratio(others("repeated"), count)
+        columns[f"near_{size}_life_days"] = _ratio(others("life_days"), count)
+        columns[f"near_{size}_return_ratio"] = (others("returned") + RETURN_PRIOR * return_rate) / (
+            others("old") + RETURN_PRIOR
+        )
+    return columns
+
+
+def _age_days(as_of_ms: int, time_ms: F64) -> F64:
+    return np.where(time_ms > 0, (as_of_ms - time_ms) / DAY_MS, np.nan)
 
 
 def _behaviour_columns(numbers: I64, table: Aggregates) -> dict[str, F64]:

@@ -1,6 +1,6 @@
 """The SQL of the features service: aggregation runs in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common.store import Store
-from services.features.definitions import MARK_WINDOWS_DAYS
+from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MARKS
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
+
+NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned")
+"""Sums over the marked numbers of a block; see `domain.neighbourhoods`."""
 
 _EPOCHS = """
     SELECT number, max(occurred_ms) AS start_ms, sum(kind = 1) AS epoch
@@ -40,31 +43,52 @@ def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
 
 
 def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """Aggregates of the marks that count, by number."""
-    windows = ",\n".join(
+    """Aggregates of the marks that count, by number.
+
+    `later` counts the marks from half a day to 30.5 days after the first one.
+    """
+    windows = ", ".join(
         f"countIf(occurred_ms > %(as_of)s - {days * DAY_MS}) AS marks_{days}d"
         for days in MARK_WINDOWS_DAYS
     )
-    decays = ",\n".join(
+    decays = ", ".join(
         f"sum(exp2((occurred_ms - %(as_of)s) / {days * DAY_MS})) AS decayed_{days}d"
-        for days in (3, 14, 60)
+        for days in DECAY_DAYS
+    )
+    nth = ", ".join(f"arrayElement(times, {n}) AS nth_{n}_ms" for n in NTH_MARKS)
+    kept = ", ".join(
+        (
+            *("number", "marks", "days_30d", "days", "origins_30d", "origins", "origin_known"),
+            *("reporters", "sources", "labels", "first_ms", "last_ms", "call_proof", "weekend"),
+            *("same_area", *(f"marks_{days}d" for days in MARK_WINDOWS_DAYS)),
+            *(f"decayed_{days}d" for days in DECAY_DAYS),
+        )
     )
     recent = f"occurred_ms > %(as_of)s - {30 * DAY_MS}"
     sql = f"""
+        SELECT {kept}, {nth}, arrayElement(arrayReverseSort(origin_counts.2), 1) AS origin_top,
+            arrayCount(x -> x > first_ms + {DAY_MS // 2} AND x <= first_ms + {61 * DAY_MS // 2},
+                times) AS later
+        FROM (
         SELECT number, count() AS marks, {windows}, {decays},
             uniqExactIf(intDiv(occurred_ms, {DAY_MS}), {recent}) AS days_30d,
             uniqExact(intDiv(occurred_ms, {DAY_MS})) AS days,
             uniqExactIf(origin, {recent} AND origin != 0) AS origins_30d,
+            uniqExactIf(origin, origin != 0) AS origins,
+            avg(origin != 0) AS origin_known,
             uniqExactIf(reporter, reporter != 0) AS reporters,
             uniqExact(source) AS sources, uniqExact(label) AS labels,
             min(occurred_ms) AS first_ms, max(occurred_ms) AS last_ms,
             avg(call_ms > 0) AS call_proof,
-            avg(origin = intDiv(number %% 10000000000, 10000000)) AS same_area
+            avg((intDiv(occurred_ms, {DAY_MS}) + 4) % 7 IN (0, 6)) AS weekend,
+            avg(origin = intDiv(number % 10000000000, 10000000)) AS same_area,
+            arrayReverseSort(groupArray(occurred_ms)) AS times,
+            sumMap([origin], [toUInt64(1)]) AS origin_counts
         FROM marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
         WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
             AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}
-        GROUP BY number ORDER BY number
-    """.replace("%% ", "% ")
+        GROUP BY number) ORDER BY number
+    """
     return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
 
 
@@ -147,10 +171,10 @@ def finish_run(
         },
     )
     kept = store.query("SELECT run FROM feature_runs ORDER BY run DESC LIMIT 2")["run"].to_pylist()
-    stored = store.query("SELECT DISTINCT run FROM features")["run"].to_pylist()
-    for old in stored:
-        if old not in kept:
-            store.execute(f"ALTER TABLE features DROP PARTITION {int(old)}")
+    for table in ("features", "neighbourhoods"):
+        for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
+            if old not in kept:
+                store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")
 
 
 def next_run(store: Store, now_ms: int) -> int:
@@ -169,3 +193,38 @@ def decided_numbers(store: Store, as_of_ms: int) -> I64:
         {"as_of": as_of_ms},
     )
     return found["number"].to_numpy().astype(np.int64)
+
+
+def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Append the neighbourhoods of a run: size, block and NEAR of each."""
+    count = len(blocks["block"])
+    store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
+
+
+_RUN_OF_BLOCKS = "SELECT argMax(run, as_of_ms) FROM feature_runs WHERE as_of_ms <= %(as_of)s"
+
+
+def neighbourhoods(store: Store, as_of_ms: int, size: int, blocks: I64) -> pa.Table:
+    """Those blocks, ascending, in the newest run made as of that time or before."""
+    return store.query(
+        f"""
+        SELECT block, {", ".join(NEAR)} FROM neighbourhoods
+        WHERE size = %(size)s AND block IN (SELECT block FROM {{blocks}})
+            AND run IN ({_RUN_OF_BLOCKS})
+        ORDER BY block
+        """,
+        {"size": size, "as_of": as_of_ms},
+        {"blocks": {"block": blocks}},
+    )
+
+
+def return_sums(store: Store, as_of_ms: int, size: int) -> tuple[float, float]:
+    """Numbers that returned and old numbers, of all blocks of a size in that run."""
+    found = store.query(
+        f"""
+        SELECT sum(returned) AS came, sum(old) AS old FROM neighbourhoods
+        WHERE size = %(size)s AND run IN ({_RUN_OF_BLOCKS})
+        """,
+        {"size": size, "as_of": as_of_ms},
+    )
+    return float(found["came"][0].as_py()), float(found["old"][0].as_py())

@@ -13,7 +13,7 @@ from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch, sorted_keys
 from services.features import domain, queries
-from services.features.definitions import FEATURES, NAMES
+from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -73,6 +73,9 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         for start in range(0, len(numbers), CHUNK):
             chunk = numbers[start : start + CHUNK]
             queries.insert_rows(self._store, run, chunk, aggregates.rows(chunk))
+        for size, blocks in aggregates.neighbourhoods.items():
+            sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
+            queries.insert_neighbourhoods(self._store, run, {"size": sizes, **blocks})
         queries.finish_run(
             self._store, run, as_of, tail.next_cursor, NAMES, len(numbers), self._clock()
         )
@@ -100,6 +103,25 @@ class _Aggregates:
             )
             for size in (10_000, 100)
         }
+        # Neighbourhoods are wide and change slowly: the job sums them up for all numbers, and
+        # touched numbers read the sums of the last job.
+        self.neighbourhoods = (
+            domain.neighbourhoods(as_of, self._marks)
+            if numbers is None
+            else {
+                size: _columns(
+                    queries.neighbourhoods(store, as_of, size, np.unique(numbers // size))
+                )
+                for size in BLOCK_SIZES
+            }
+        )
+        widest = BLOCK_SIZES[-1]
+        if numbers is None:
+            sums = self.neighbourhoods[widest]
+            returned, old = float(sums["returned"].sum()), float(sums["old"].sum())
+        else:
+            returned, old = queries.return_sums(store, as_of, widest)
+        self._return_rate = returned / max(old, 1.0)
         self._decided = queries.decided_numbers(store, as_of) if numbers is None else None
 
     def known_numbers(self) -> I64:
@@ -110,7 +132,14 @@ class _Aggregates:
 
     def rows(self, numbers: I64) -> npt.NDArray[np.float32]:
         return domain.rows(
-            numbers, self._as_of, self._marks, self._epochs, self._behaviour, self._blocks
+            numbers,
+            self._as_of,
+            self._marks,
+            self._epochs,
+            self._behaviour,
+            self._blocks,
+            self.neighbourhoods,
+            self._return_rate,
         )
 
 

@@ -73,6 +73,11 @@ def marks_between(store: Store, start_ms: int, end_ms: int) -> tuple[I64, I64]:
     return table["number"].to_numpy().astype(np.int64), table["marks"].to_numpy().astype(np.int64)
 
 
+def first_mark_ms(store: Store) -> int:
+    """Time of the oldest mark, 0 without marks."""
+    return int(store.query("SELECT min(occurred_ms) AS first FROM marks")["first"][0].as_py() or 0)
+
+
 def insert_scores(store: Store, run: int, numbers: I64, risk: F32, reasons: list[str]) -> None:
     """Append scores to a run."""
     store.insert(

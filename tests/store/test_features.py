@@ -1,0 +1,184 @@
+"""Feature rows from the store, on both engines: known by then, and the same however asked for."""
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+from services.__main__ import NAMES as SERVICES
+from services.__main__ import ROOT
+from services.common.migrate import migrate
+from services.features import domain, queries
+from services.features.definitions import FEATURES, NAMES
+from services.features.server import _Aggregates, compute
+
+DAY_MS = 86_400_000
+AS_OF = 1_790_000_000_000
+E164 = 1 << 60
+NUMBERS = np.array([E164 + 8613800138000 + i * 1_500 for i in range(40)], dtype=np.int64)
+
+
+@pytest.fixture
+def store(either):
+    for name in SERVICES:
+        migrate(either, name, ROOT / name / "schema", clock=lambda: 0)
+    return either
+
+
+_ids = itertools.count(2, 2)
+
+
+def add_marks(store, rows):
+    """Marks given as (number, age in days, origin, reporter)."""
+    count = len(rows)
+    store.insert(
+        "marks",
+        {
+            "number": np.array([row[0] for row in rows], dtype=np.int64),
+            "occurred_ms": np.array([AS_OF - int(row[1] * DAY_MS) for row in rows]),
+            "source": np.full(count, 7, dtype=np.uint64),
+            "label": np.full(count, 9, dtype=np.uint64),
+            "reporter": np.array([row[3] for row in rows], dtype=np.uint64),
+            "origin": np.array([row[2] for row in rows], dtype=np.uint32),
+            "kind": np.ones(count, dtype=np.uint8),
+            "withdrawn": np.zeros(count, dtype=np.uint8),
+            "call_ms": np.zeros(count, dtype=np.int64),
+            "mark_key": np.array([next(_ids) for _ in rows], dtype=np.uint64),
+            "mark_check": np.zeros(count, dtype=np.uint64),
+            "seq": np.arange(count, dtype=np.uint64),
+            "received_ms": np.full(count, AS_OF),
+        },
+    )
+
+
+def add_lifecycle(store, number, age_days, kind=1):
+    store.insert(
+        "lifecycle",
+        {
+            "number": [int(number)],
+            "occurred_ms": [AS_OF - int(age_days * DAY_MS)],
+            "kind": np.array([kind], dtype=np.uint8),
+            "carrier": ["carrier"],
+            "seq": np.array([1], dtype=np.uint64),
+        },
+    )
+
+
+def history(seed=1, count=400):
+    chance = random.Random(seed)
+    return [
+        (int(chance.choice(NUMBERS)), chance.uniform(0.01, 120), chance.randrange(4), i + 1)
+        for i in range(count)
+    ]
+
+
+def run_job(store):
+    """What the job stores, by the same functions; its rows."""
+    aggregates = _Aggregates(store, AS_OF, None)
+    numbers = aggregates.known_numbers()
+    for size, blocks in aggregates.neighbourhoods.items():
+        sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
+        queries.insert_neighbourhoods(store, 5, {"size": sizes, **blocks})
+    queries.finish_run(store, 5, AS_OF, "", NAMES, len(numbers), AS_OF)
+    return numbers, aggregates.rows(numbers)
+
+
+def named(rows, name):
+    return rows[:, NAMES.index(name)]
+
+
+def test_touched_numbers_get_the_rows_of_the_job(store):
+    add_marks(store, history())
+    add_lifecycle(store, NUMBERS[3], 20)
+    numbers, rows = run_job(store)
+
+    touched = compute(store, AS_OF, numbers[5:15])
+
+    np.testing.assert_allclose(touched, rows[5:15], rtol=1e-5, equal_nan=True)
+
+
+def test_what_comes_later_changes_nothing(store):
+    add_marks(store, history())
+    numbers, before = run_job(store)
+    add_marks(store, [(int(number), -0.5, 1, 1) for number in numbers])
+    add_lifecycle(store, numbers[0], -1)
+
+    after = compute(store, AS_OF, numbers)
+    again = _Aggregates(store, AS_OF, None).rows(numbers)
+
+    np.testing.assert_allclose(after, before, rtol=1e-5, equal_nan=True)
+    np.testing.assert_array_equal(again, before)
+
+
+def test_marks_of_an_earlier_holder_do_not_count(store):
+    add_marks(store, [(int(NUMBERS[0]), age, 1, 1) for age in (5, 6, 7, 40)])
+    add_lifecycle(store, NUMBERS[0], 5.5)
+
+    rows = compute(store, AS_OF, NUMBERS[:1])
+
+    assert named(rows, "marks_count") == 1
+    assert named(rows, "epoch") == 1
+    assert named(rows, "tenure_days") == pytest.approx(5.5)
+
+
+def test_the_dynamics_of_a_number_are_what_their_descriptions_say(store):
+    ages = (0.5, 2, 2.25, 6, 20, 100)
+    origins = (3, 3, 0, 3, 5, 5)
+    add_marks(
+        store,
+        [(int(NUMBERS[0]), a, o, i) for i, (a, o) in enumerate(zip(ages, origins, strict=True))],
+    )
+
+    (row,) = compute(store, AS_OF, NUMBERS[:1])
+
+    found = dict(zip(NAMES, row.tolist(), strict=True))
+    assert [found[f"marks_{d}d_count"] for d in (1, 3, 7, 14, 30, 90)] == [1, 3, 4, 4, 5, 5]
+    assert found["marks_count"] == 6
+    assert [found[f"mark_{n}_days"] for n in (2, 3, 5)] == pytest.approx([2, 2.25, 20])
+    assert math.isnan(found["mark_10_days"])
+    assert found["last_mark_days"] == pytest.approx(0.5)
+    assert found["first_mark_days"] == pytest.approx(100)
+    assert found["origins_count"] == 2
+    assert found["origin_known_ratio"] == pytest.approx(5 / 6)
+    assert found["origin_top_ratio"] == pytest.approx(3 / 6)
+    assert found["decayed_1d_count"] == pytest.approx(sum(2**-age for age in ages), rel=1e-4)
+    assert found["reporters_count"] == 5
+
+
+def test_neighbours_are_the_others_of_the_block(store):
+    add_marks(store, [(int(NUMBERS[0]), 1, 1, 1)])
+    add_marks(store, [(int(NUMBERS[1]), age, 1, 1) for age in (80, 79, 78, 77, 10)])
+    add_marks(store, [(int(NUMBERS[2]), 60, 1, 1)])
+    numbers, rows = run_job(store)
+
+    near = {name: named(rows, f"near_1000000_{name}") for name in (
+        "numbers_count", "marks_mean", "repeated_ratio", "life_days", "return_ratio")}  # fmt: skip
+
+    assert numbers.tolist() == NUMBERS[:3].tolist()
+    assert near["numbers_count"].tolist() == [2, 2, 2]
+    assert near["marks_mean"].tolist() == [3, 1, 3]
+    assert near["repeated_ratio"].tolist() == [0.5, 0, 0.5]
+    assert near["life_days"].tolist() == pytest.approx([35, 0, 35])
+    # Two were first marked over 30 days ago, one of them came back: the common rate is one half.
+    expected = [(1 + 2.5) / (2 + 5), (0 + 2.5) / (1 + 5), (1 + 2.5) / (1 + 5)]
+    assert near["return_ratio"].tolist() == pytest.approx(expected)
+
+
+def test_a_number_nobody_knows_has_a_row(store):
+    add_marks(store, history())
+    run_job(store)
+
+    (row,) = compute(store, AS_OF, np.array([E164 + 8619900000000], dtype=np.int64))
+
+    found = dict(zip(NAMES, row.tolist(), strict=True))
+    assert found["marks_count"] == 0
+    assert math.isnan(found["last_mark_days"])
+    assert found["number_kind"] == 1
+
+
+def test_every_feature_has_a_name_of_its_own_and_a_description():
+    assert len(set(NAMES)) == len(FEATURES)
+    assert all(feature.description for feature in FEATURES)
+    assert domain.MIN_REPEATED == 3
