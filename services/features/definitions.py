@@ -56,6 +56,13 @@ _MARKS = (
     Feature("origins_count", "marks", "distinct known origins of marks"),
     Feature("origin_known_ratio", "marks", "share of marks whose origin is known"),
     Feature("origin_top_ratio", "marks", "share of marks from the commonest origin"),
+    Feature("marks_last_day_count", "marks", "marks on the newest day with a mark, UTC"),
+    Feature("marks_top_day_count", "marks", "marks on the day with most marks, UTC"),
+    Feature(
+        "marks_day_weighted",
+        "marks",
+        "marks, each weighted by the mean marks of a day / all marks of its day, by the last job",
+    ),
     Feature("weekend_ratio", "marks", "share of marks made on a Saturday or Sunday, UTC"),
     Feature("same_area_ratio", "marks", "share of marks whose origin is the number's own area"),
 )
@@ -79,7 +86,16 @@ _BLOCK = (
                 "share of others first marked over 30 days ago that got three more marks in the "
                 "30 days after; five at the common rate are added",
             ),
+            ("active_count", "marks weighted by 2^(-age / 7 days) on others with two or more"),
         )
+    ),
+)
+
+_ORIGINS = (
+    Feature(
+        "block_10000_same_origin_mean",
+        "block",
+        "further marks from a mark's origin on the same 10,000 numbers, on average over the marks",
     ),
 )
 
@@ -113,7 +129,10 @@ _LIFECYCLE = (
     Feature("epoch", "lifecycle", "assignments known so far"),
 )
 
-_PLAN = (Feature("number_kind", "plan", "kind of number in the numbering plan, as its code"),)
+_PLAN = (
+    Feature("number_kind", "plan", "kind of number in the numbering plan, as its code"),
+    Feature("number_prefix", "plan", "digits of the number before its last seven"),
+)
 
-FEATURES: tuple[Feature, ...] = (*_MARKS, *_BLOCK, *_BEHAVIOUR, *_LIFECYCLE, *_PLAN)
+FEATURES: tuple[Feature, ...] = (*_MARKS, *_BLOCK, *_ORIGINS, *_BEHAVIOUR, *_LIFECYCLE, *_PLAN)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

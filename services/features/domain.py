@@ -16,6 +16,8 @@ from services.features.definitions import (
 )
 
 DAY_MS = 86_400_000
+VALUE_MASK = (1 << 60) - 1
+"""The part of a key below its class."""
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 Aggregates = Mapping[str, npt.NDArray[Any]]
@@ -38,6 +40,8 @@ def rows(
     blocks: Mapping[int, Aggregates],
     near: Mapping[int, Aggregates],
     return_rate: float,
+    origins: Aggregates,
+    day_weighted: Aggregates,
 ) -> npt.NDArray[np.float32]:
     """Compute the rows of ascending numbers.
 
@@ -48,6 +52,7 @@ def rows(
         blocks: by block size, aggregates with ascending `block`.
         near: by block size, sums of `neighbourhoods` with ascending `block`.
         return_rate: share of all old numbers that returned.
+        origins, day_weighted: same_origin and day_weighted with ascending `number`.
     """
     columns: dict[str, npt.NDArray[Any]] = {}
     columns |= _mark_columns(numbers, as_of_ms, marks)
@@ -59,7 +64,10 @@ def rows(
     start = _aligned(epochs, numbers, "start_ms", np.nan)
     columns["tenure_days"] = (as_of_ms - start) / DAY_MS
     columns["epoch"] = _aligned(epochs, numbers, "epoch", 0)
+    columns["block_10000_same_origin_mean"] = _aligned(origins, numbers, "same_origin", np.nan)
+    columns["marks_day_weighted"] = _aligned(day_weighted, numbers, "day_weighted", 0)
     columns["number_kind"] = kinds_of(numbers)
+    columns["number_prefix"] = (numbers & VALUE_MASK) // 10**7
     result = np.empty((len(numbers), len(NAMES)), dtype=np.float32)
     for i, name in enumerate(NAMES):
         result[:, i] = columns[name]
@@ -102,6 +110,8 @@ def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F
         "origins_count": count("origins"),
         "origin_known_ratio": known("origin_known"),
         "origin_top_ratio": _ratio(count("origin_top"), total),
+        "marks_last_day_count": count("last_day"),
+        "marks_top_day_count": count("top_day"),
         "weekend_ratio": known("weekend"),
         "last_mark_days": last_days,
         "first_mark_days": first_days,
@@ -152,6 +162,7 @@ def contributions(as_of_ms: int, marks: Aggregates) -> dict[str, F64]:
         "repeated": (total >= MIN_REPEATED).astype(np.float64),
         "life_days": (last - first) / DAY_MS,
         "old": old,
+        "active": np.where(total > 1, np.asarray(marks["decayed_7d"], dtype=np.float64), 0.0),
         "returned": old * (np.asarray(marks["later"]) >= MIN_REPEATED),
     }
 
@@ -198,10 +209,16 @@ def _near_columns(
         columns[f"near_{size}_marks_mean"] = _ratio(others("marks"), count)
         columns[f"near_{size}_repeated_ratio"] = _ratio(others("repeated"), count)
         columns[f"near_{size}_life_days"] = _ratio(others("life_days"), count)
+        columns[f"near_{size}_active_count"] = others("active")
         columns[f"near_{size}_return_ratio"] = (others("returned") + RETURN_PRIOR * return_rate) / (
             others("old") + RETURN_PRIOR
         )
     return columns
+
+
+def day_weights(marks: I64) -> F64:
+    """Weight of a mark of each day: mean marks of a day / marks of the day, (days,)."""
+    return marks.mean() / np.maximum(marks, 1) if len(marks) else np.zeros(0)
 
 
 def _age_days(as_of_ms: int, time_ms: F64) -> F64:

@@ -13,7 +13,7 @@ from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MAR
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 
-NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned")
+NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned", "active")
 """Sums over the marked numbers of a block; see `domain.neighbourhoods`."""
 
 _EPOCHS = """
@@ -34,6 +34,15 @@ def _only(numbers: I64 | None, column: str = "number") -> str:
 
 def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
     return {} if numbers is None else {"asked": {"number": numbers}}
+
+
+def _counting(numbers: I64 | None) -> str:
+    """FROM … WHERE of the marks that count: by then, in the present epoch, not withdrawn."""
+    return f"""
+        marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
+        WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
+            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}
+    """
 
 
 def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
@@ -67,6 +76,8 @@ def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
     recent = f"occurred_ms > %(as_of)s - {30 * DAY_MS}"
     sql = f"""
         SELECT {kept}, {nth}, arrayElement(arrayReverseSort(origin_counts.2), 1) AS origin_top,
+            arrayElement(arrayReverseSort(day_counts.2), 1) AS top_day,
+            arrayElement(day_counts.2, -1) AS last_day,
             arrayCount(x -> x > first_ms + {DAY_MS // 2} AND x <= first_ms + {61 * DAY_MS // 2},
                 times) AS later
         FROM (
@@ -83,11 +94,9 @@ def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
             avg((intDiv(occurred_ms, {DAY_MS}) + 4) % 7 IN (0, 6)) AS weekend,
             avg(origin = intDiv(number % 10000000000, 10000000)) AS same_area,
             arrayReverseSort(groupArray(occurred_ms)) AS times,
-            sumMap([origin], [toUInt64(1)]) AS origin_counts
-        FROM marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
-        WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
-            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}
-        GROUP BY number) ORDER BY number
+            sumMap([origin], [toUInt64(1)]) AS origin_counts,
+            sumMap([intDiv(occurred_ms, {DAY_MS})], [toUInt64(1)]) AS day_counts
+        FROM {_counting(numbers)} GROUP BY number) ORDER BY number
     """
     return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
 
@@ -109,6 +118,66 @@ def block_marks(store: Store, as_of_ms: int, size: int, blocks: I64 | None) -> p
         GROUP BY block ORDER BY block
     """
     return store.query(sql, {"as_of": as_of_ms, "size": size}, tables)
+
+
+def same_origins(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """number and same_origin: further marks of the block from the origin of each of its marks."""
+    blocks, tables = "", _asked(numbers)
+    if numbers is not None:
+        blocks = " AND intDiv(number, 10000) IN (SELECT block FROM {blocks})"
+        tables["blocks"] = {"block": np.unique(numbers // 10_000)}
+    sql = f"""
+        SELECT number, avg(origin_marks - 1) AS same_origin
+        FROM (SELECT number, intDiv(number, 10000) AS block, origin FROM {_counting(numbers)})
+        ANY LEFT JOIN (
+            SELECT intDiv(number, 10000) AS block, origin, count() AS origin_marks FROM marks
+            WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{blocks} GROUP BY block, origin
+        ) USING (block, origin)
+        GROUP BY number ORDER BY number
+    """
+    return store.query(sql, {"as_of": as_of_ms}, tables)
+
+
+def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
+    """day (days since 1970, UTC) and marks of each day by then, ascending."""
+    return store.query(
+        f"""
+        SELECT intDiv(occurred_ms, {DAY_MS}) AS day, count() AS marks FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 GROUP BY day ORDER BY day
+        """,
+        {"as_of": as_of_ms},
+    )
+
+
+def insert_day_volumes(store: Store, run: int, days: I64, marks: I64) -> None:
+    """Append the marks of each day as of a run."""
+    if len(days):
+        runs = np.full(len(days), run, dtype=np.uint64)
+        store.insert("day_volumes", {"run": runs, "day": days, "marks": marks})
+
+
+def stored_day_volumes(store: Store, as_of_ms: int) -> pa.Table:
+    """day and marks of the newest run made as of that time or before, ascending."""
+    return store.query(
+        f"SELECT day, marks FROM day_volumes WHERE run IN ({_RUN_OF_BLOCKS}) ORDER BY day",
+        {"as_of": as_of_ms},
+    )
+
+
+def day_weighted(
+    store: Store, as_of_ms: int, numbers: I64 | None, days: I64, weights: npt.NDArray[np.float64]
+) -> pa.Table:
+    """number and day_weighted: the sum of its marks' weights; a day not among `days` weighs 1."""
+    tables: dict[str, dict[str, npt.NDArray[Any]]] = _asked(numbers)
+    # Shifted by one: 0 is what a join gives for a day that is not there.
+    tables["days"] = {"day": days, "excess": weights - 1}
+    sql = f"""
+        SELECT number, sum(1 + excess) AS day_weighted
+        FROM (SELECT number, intDiv(occurred_ms, {DAY_MS}) AS day FROM {_counting(numbers)})
+        ANY LEFT JOIN (SELECT day, excess FROM {{days}}) USING day
+        GROUP BY number ORDER BY number
+    """
+    return store.query(sql, {"as_of": as_of_ms}, tables)
 
 
 def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
@@ -171,7 +240,7 @@ def finish_run(
         },
     )
     kept = store.query("SELECT run FROM feature_runs ORDER BY run DESC LIMIT 2")["run"].to_pylist()
-    for table in ("features", "neighbourhoods"):
+    for table in ("features", "neighbourhoods", "day_volumes"):
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
             if old not in kept:
                 store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")

@@ -76,6 +76,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         for size, blocks in aggregates.neighbourhoods.items():
             sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
             queries.insert_neighbourhoods(self._store, run, {"size": sizes, **blocks})
+        queries.insert_day_volumes(self._store, run, aggregates.days, aggregates.day_marks)
         queries.finish_run(
             self._store, run, as_of, tail.next_cursor, NAMES, len(numbers), self._clock()
         )
@@ -93,6 +94,18 @@ class _Aggregates:
     def __init__(self, store: Store, as_of: int, numbers: I64 | None) -> None:
         self._as_of = as_of
         self._marks = _columns(queries.mark_dynamics(store, as_of, numbers))
+        self._origins = _columns(queries.same_origins(store, as_of, numbers))
+        volumes = (
+            queries.day_volumes(store, as_of)
+            if numbers is None
+            else queries.stored_day_volumes(store, as_of)
+        )
+        self.days = volumes["day"].to_numpy().astype(np.int64)
+        self.day_marks = volumes["marks"].to_numpy().astype(np.int64)
+        weights = domain.day_weights(self.day_marks)
+        self._day_weighted = _columns(
+            queries.day_weighted(store, as_of, numbers, self.days, weights)
+        )
         self._epochs = _columns(queries.epochs(store, as_of, numbers))
         self._behaviour = _columns(queries.behaviour_sums(store, as_of, numbers))
         self._blocks = {
@@ -140,6 +153,8 @@ class _Aggregates:
             self._blocks,
             self.neighbourhoods,
             self._return_rate,
+            self._origins,
+            self._day_weighted,
         )
 
 

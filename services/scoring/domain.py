@@ -23,7 +23,7 @@ MIN_EXAMPLES = 20
 """Fewest positive and negative examples to learn from."""
 
 PARAMETERS: dict[str, Any] = {
-    "objective": "binary",
+    "objective": "cross_entropy",
     "learning_rate": 0.05,
     "num_leaves": 31,
     "min_data_in_leaf": 100,
@@ -112,10 +112,15 @@ def positive_minimum(rule: str) -> int:
     return int(found[1])
 
 
-def fit(rows: F32, bad: Y, numbers: I64, seed: int) -> tuple[lgb.Booster, float, float, F64, int]:
+def fit(
+    rows: F32, bad: Y, graded: F32, numbers: I64, seed: int
+) -> tuple[lgb.Booster, float, float, F64, int]:
     """Learn from all rows; trees and calibration come from folds that were kept apart.
 
     Args:
+        rows: float32 (n, features).
+        bad: bool (n,), what the risk is the probability of.
+        graded: float32 (n,) in [0, 1], what the trees learn: `bad`, or more finely how nearly so.
         numbers: int64 (n,), whose row each is: the rows of one number stay in one fold.
 
     Returns:
@@ -138,7 +143,7 @@ def fit(rows: F32, bad: Y, numbers: I64, seed: int) -> tuple[lgb.Booster, float,
     distinct, at = np.unique(numbers, return_inverse=True)
     fold = (np.random.default_rng(seed).permutation(len(distinct)) % FOLDS)[at]
     # Binned once: a copy of the rows for each fold would double the memory.
-    whole = lgb.Dataset(rows, bad.astype(np.int8), params=parameters, free_raw_data=False)
+    whole = lgb.Dataset(rows, graded, params=parameters, free_raw_data=False)
     whole.construct()
     margin = np.empty(len(bad))
     trees = []

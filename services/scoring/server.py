@@ -184,9 +184,11 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         as_of = as_of_ms(request, self._clock)
         parts = [self._examples(request, at, at == as_of) for at in self._times(request, as_of)]
         names = parts[-1][0]
-        numbers, rows, bad = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        numbers, rows, bad, graded = (
+            np.concatenate([part[i] for part in parts]) for i in range(1, 5)
+        )
         del parts
-        return self._learn(request, as_of, names, numbers, rows, bad)
+        return self._learn(request, as_of, names, numbers, rows, bad, graded)
 
     def _times(self, request: pb.TrainModelRequest, as_of: int) -> list[int]:
         """Times to learn from, ascending, the last one as_of: more of them show more outcomes."""
@@ -197,8 +199,8 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
 
     def _examples(
         self, request: pb.TrainModelRequest, as_of: int, is_last: bool
-    ) -> tuple[tuple[str, ...], domain.I64, domain.F32, domain.Y]:
-        """Names of the features, and numbers, rows and outcomes as of a time.
+    ) -> tuple[tuple[str, ...], domain.I64, domain.F32, domain.Y, domain.F32]:
+        """Names of the features, and numbers, rows and outcomes, plain and graded, as of a time.
 
         Of earlier times than the last, only numbers marked in the 30 days before are examples:
         the others are nearly the same rows again.
@@ -230,7 +232,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
                 minimum=domain.MIN_EXAMPLES,
             )
         found = np.concatenate(numbers)
-        return names, found, np.concatenate(rows), np.isin(found, self._positive(request, as_of))
+        return names, found, np.concatenate(rows), *self._outcomes(request, as_of, found)
 
     def _prepare(self, as_of: int) -> int:
         """Have features and posteriors computed as of a time; the run's id."""
@@ -247,14 +249,20 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         )
         return int(built.run_id)
 
-    def _positive(self, request: pb.TrainModelRequest, as_of: int) -> domain.I64:
-        """Numbers that turned out bad."""
+    def _outcomes(
+        self, request: pb.TrainModelRequest, as_of: int, numbers: domain.I64
+    ) -> tuple[domain.Y, domain.F32]:
+        """Which numbers turned out bad, and how nearly: half for one mark too few."""
         if request.HasField("truth"):
             keys = np.array(request.truth.number_keys, dtype=np.int64)
-            return keys[np.array(request.truth.bad, dtype=bool)]
+            bad = np.isin(numbers, keys[np.array(request.truth.bad, dtype=bool)])
+            return bad, bad.astype(np.float32)
         end = as_of + (request.horizon_days or 30) * DAY_MS
         later, count = queries.marks_between(self._store, as_of, end)
-        return later[count >= domain.positive_minimum(request.positive)]
+        minimum = domain.positive_minimum(request.positive)
+        bad = np.isin(numbers, later[count >= minimum])
+        nearly = np.isin(numbers, later[count >= max(minimum - 1, 1)])
+        return bad, ((bad.astype(np.float32) + nearly) / 2).astype(np.float32)
 
     def _learn(
         self,
@@ -264,8 +272,11 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         numbers: domain.I64,
         rows: domain.F32,
         bad: domain.Y,
+        graded: domain.F32,
     ) -> pb.Model:
-        booster, slope, intercept, risk, trees = domain.fit(rows, bad, numbers, request.seed)
+        booster, slope, intercept, risk, trees = domain.fit(
+            rows, bad, graded, numbers, request.seed
+        )
         digest = hashlib.sha256(rows.tobytes() + bad.tobytes()).hexdigest()
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         version = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"

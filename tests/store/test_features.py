@@ -81,6 +81,7 @@ def run_job(store):
     for size, blocks in aggregates.neighbourhoods.items():
         sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, 5, {"size": sizes, **blocks})
+    queries.insert_day_volumes(store, 5, aggregates.days, aggregates.day_marks)
     queries.finish_run(store, 5, AS_OF, "", NAMES, len(numbers), AS_OF)
     return numbers, aggregates.rows(numbers)
 
@@ -145,6 +146,31 @@ def test_the_dynamics_of_a_number_are_what_their_descriptions_say(store):
     assert found["origin_top_ratio"] == pytest.approx(3 / 6)
     assert found["decayed_1d_count"] == pytest.approx(sum(2**-age for age in ages), rel=1e-4)
     assert found["reporters_count"] == 5
+    # Three marks from origin 3, one from 0, two from 5.
+    assert found["block_10000_same_origin_mean"] == pytest.approx((3 * 2 + 0 + 2 * 1) / 6)
+    assert found["number_prefix"] == 861380
+    assert found["marks_last_day_count"] == 1
+    assert found["marks_top_day_count"] == 2
+
+
+def test_a_mark_on_a_busy_day_weighs_less(store):
+    add_marks(store, [(int(NUMBERS[0]), 1, 1, 1), (int(NUMBERS[1]), 3, 1, 1)])
+    add_marks(store, [(int(NUMBERS[2]), 3, 1, i) for i in range(3)])
+
+    _, rows = run_job(store)
+
+    # Two and a half marks on an average day, one on the first and four on the other.
+    assert named(rows, "marks_day_weighted").tolist() == pytest.approx([2.5, 2.5 / 4, 7.5 / 4])
+
+
+def test_marks_of_an_earlier_holder_are_in_no_feature_of_marks(store):
+    add_marks(store, [(int(NUMBERS[0]), age, 1, 1) for age in (5, 6, 40)])
+    add_lifecycle(store, NUMBERS[0], 2)
+
+    (row,) = compute(store, AS_OF, NUMBERS[:1])
+
+    marks = [f.name for f in FEATURES if f.group == "marks"]
+    assert all(math.isnan(row[NAMES.index(name)]) or row[NAMES.index(name)] == 0 for name in marks)
 
 
 def test_neighbours_are_the_others_of_the_block(store):

@@ -8,5 +8,13 @@ CREATE TABLE neighbourhoods (
     repeated Float64,
     life_days Float64,
     old Float64,
-    returned Float64
+    returned Float64,
+    active Float64
 ) ENGINE = MergeTree PARTITION BY run ORDER BY (size, block);
+
+-- Marks of each day (days since 1970, UTC), as of a run.
+CREATE TABLE day_volumes (
+    run UInt64,
+    day Int64,
+    marks Int64
+) ENGINE = MergeTree PARTITION BY run ORDER BY day;
