@@ -16,7 +16,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Y = npt.NDArray[np.bool_]
 
-FOLDS = 4
+FOLDS = 3
 MAX_TREES = 600
 EARLY_STOPPING = 50
 MIN_EXAMPLES = 20
@@ -113,7 +113,7 @@ def positive_minimum(rule: str) -> int:
 
 
 def fit(
-    rows: F32, bad: Y, graded: F32, numbers: I64, seed: int
+    rows: F32, bad: Y, graded: F32, weights: F32, numbers: I64, seed: int
 ) -> tuple[lgb.Booster, float, float, F64, int]:
     """Learn from all rows; trees and calibration come from folds that were kept apart.
 
@@ -121,6 +121,7 @@ def fit(
         rows: float32 (n, features).
         bad: bool (n,), what the risk is the probability of.
         graded: float32 (n,) in [0, 1], what the trees learn: `bad`, or more finely how nearly so.
+        weights: float32 (n,), how many rows each stands for.
         numbers: int64 (n,), whose row each is: the rows of one number stay in one fold.
 
     Returns:
@@ -143,7 +144,7 @@ def fit(
     distinct, at = np.unique(numbers, return_inverse=True)
     fold = (np.random.default_rng(seed).permutation(len(distinct)) % FOLDS)[at]
     # Binned once: a copy of the rows for each fold would double the memory.
-    whole = lgb.Dataset(rows, graded, params=parameters, free_raw_data=False)
+    whole = lgb.Dataset(rows, graded, weight=weights, params=parameters, free_raw_data=False)
     whole.construct()
     margin = np.empty(len(bad))
     trees = []
@@ -160,19 +161,20 @@ def fit(
         margin[held] = booster.predict(rows[held], raw_score=True)
     count = max(int(np.mean(trees)), 1)
     booster = lgb.train(parameters, whole, count)
-    slope, intercept = platt(margin, bad)
+    slope, intercept = platt(margin, bad, weights)
     return booster, slope, intercept, sigmoid(slope * margin + intercept), count
 
 
-def platt(margin: F64, bad: Y) -> tuple[float, float]:
+def platt(margin: F64, bad: Y, weights: F32) -> tuple[float, float]:
     """Slope and intercept that make sigmoid(slope * margin + intercept) calibrated (Platt 1999)."""
     sign = np.where(bad, 1.0, -1.0)
+    share = weights / weights.sum(dtype=np.float64)
 
     def loss(x: F64) -> tuple[float, F64]:
         z = sign * (x[0] * margin + x[1])
         wrong = sigmoid(-z) * -sign
-        value = np.logaddexp(0, -z).mean()
-        return float(value), np.array([(wrong * margin).mean(), wrong.mean()])
+        value = share @ np.logaddexp(0, -z)
+        return float(value), np.array([share @ (wrong * margin), share @ wrong])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B")
     return float(max(found.x[0], 1e-3)), float(found.x[1])
