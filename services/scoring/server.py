@@ -32,8 +32,7 @@ REASON_ROWS = 5_000
 every other number gets them when it is touched."""
 MAX_REASONS = 3
 SNAPSHOTS = 6
-"""Times that are learned from, SNAPSHOT_DAYS apart: on the FTC's complaints six gave 0.929 AUC of
-the later month, one 0.918 (with the same features)."""
+"""Times that are learned from, SNAPSHOT_DAYS apart."""
 SNAPSHOT_DAYS = 15
 SAMPLED = 10
 WARM_UP_DAYS = 30

@@ -98,9 +98,10 @@ def after_country_code(plan: Plan, digits: str) -> int:
         return key
     if _RELAY.fullmatch(digits):
         return keys.relay_key(int(digits))
-    if digits.startswith("106") and (code := sms(plan, digits)) > 0:
-        return code
-    if (short := service(plan, digits)) > 0:
+    if digits.startswith("106"):
+        if (code := sms(plan, digits)) > 0:
+            return code
+    elif (short := service(plan, digits)) > 0:
         return short
     if (dialled := after_dial_prefix(plan, digits)) > 0:
         return dialled
