@@ -73,8 +73,9 @@ class Engine:
             self._store, run, as_of_ms, len(found.numbers), len(marks.number_at),
             accuracies.iteration_count, finished_ms,
         )  # fmt: skip
-        with self._lock:
-            self._accuracies = (run, vocabulary, accuracies)
+        if queries.last_run(self._store) == run:  # a run over the past judges nothing new
+            with self._lock:
+                self._accuracies = (run, vocabulary, accuracies)
         return len(found.numbers), len(marks.number_at), accuracies.iteration_count
 
     def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:

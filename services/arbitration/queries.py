@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common.runs import kept_runs
 from services.common.store import Store
 from services.common.taxonomy import confirmed
 
@@ -122,7 +123,7 @@ def finish_run(
     iteration_count: int,
     finished_ms: int,
 ) -> None:
-    """Record that a run is whole, and drop the rows of all but the two newest."""
+    """Record that a run is whole, and drop the rows of those no longer kept."""
     store.insert(
         "arbitration_runs",
         {
@@ -134,17 +135,17 @@ def finish_run(
             "finished_ms": [finished_ms],
         },
     )
-    kept = store.query("SELECT run FROM arbitration_runs ORDER BY run DESC LIMIT 2")
+    kept = kept_runs(store, "arbitration_runs")
     for table in RUN_TABLES:
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
-            if old not in kept["run"].to_pylist():
+            if old not in kept:
                 store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")
 
 
 def last_run(store: Store) -> int:
-    """The newest whole run, 0 before the first."""
-    found = store.query("SELECT max(run) AS run FROM arbitration_runs")
-    return int(found["run"][0].as_py() or 0)
+    """The whole run for the latest time, the newest of these; 0 before the first."""
+    found = store.query("SELECT run FROM arbitration_runs ORDER BY as_of_ms DESC, run DESC LIMIT 1")
+    return int(found["run"][0].as_py()) if found.num_rows else 0
 
 
 def accuracies(store: Store, run: int) -> pa.Table:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MARKS
 
@@ -227,7 +228,7 @@ def finish_run(
     number_count: int,
     finished_ms: int,
 ) -> None:
-    """Record that a run is whole, and drop the rows of all but the two newest runs."""
+    """Record that a run is whole, and drop the rows of those no longer kept."""
     store.insert(
         "feature_runs",
         {
@@ -239,7 +240,7 @@ def finish_run(
             "finished_ms": [finished_ms],
         },
     )
-    kept = store.query("SELECT run FROM feature_runs ORDER BY run DESC LIMIT 2")["run"].to_pylist()
+    kept = kept_runs(store, "feature_runs")
     for table in ("features", "neighbourhoods", "day_volumes"):
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
             if old not in kept:
@@ -270,7 +271,11 @@ def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArr
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
 
 
-_RUN_OF_BLOCKS = "SELECT argMax(run, as_of_ms) FROM feature_runs WHERE as_of_ms <= %(as_of)s"
+_RUN_OF_BLOCKS = """
+    SELECT run FROM feature_runs
+    WHERE as_of_ms <= %(as_of)s AND run IN (SELECT DISTINCT run FROM day_volumes)
+    ORDER BY as_of_ms DESC, run DESC LIMIT 1
+"""
 
 
 def neighbourhoods(store: Store, as_of_ms: int, size: int, blocks: I64) -> pa.Table:
