@@ -7,16 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.common.feed import files
 from services.common.feed.head import Head, Signer, make_version, read_version
-from services.common.feed.rows import Digest, Rows, updated
+from services.common.feed.rows import I64, Digest, Rows, positions, updated, values_of
 from services.reputation import state
 from services.reputation.filters import Filter, to_rows
 from services.reputation.hashes import HashIndex
@@ -48,6 +50,21 @@ class FeedState:
     digest: Digest
     head: Head
     source: Snapshot
+
+    def find(self, keys: I64) -> npt.NDArray[np.uint64]:
+        """The 8 bytes of each key's row, uint64 (n,); 0 where there is none."""
+        at, there = positions(self._numbers, keys)
+        values = np.zeros(len(keys), dtype=np.uint64)
+        values[there] = self._values[at]
+        return values
+
+    @cached_property
+    def _numbers(self) -> I64:
+        return np.ascontiguousarray(self.rows["number"])
+
+    @cached_property
+    def _values(self) -> npt.NDArray[np.uint64]:
+        return values_of(self.rows)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from google.longrunning import operations_pb2
 
 from services.common import rpc
 from services.common.errors import DomainError, InvalidArgument, NotFound
-from services.common.feed.rows import positions, values_of
 from services.common.numbering import Number, parse
 from services.common.operations import Operations
 from services.common.store import Store
@@ -137,10 +136,9 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
         keys = np.frombuffer(request.number_keys, dtype="<i8")
         check_batch(len(keys), MAX_COLUMNS, "number_keys")
         found = self._feed.state(Filter())
-        at, there = positions(found.rows["number"], keys)
-        values = np.zeros(len(keys), dtype="<u8")
-        values[there] = values_of(found.rows[at])
-        return pb.LookupColumnsResponse(values=values.tobytes(), version=found.source.version)
+        return pb.LookupColumnsResponse(
+            values=found.find(keys).astype("<u8").tobytes(), version=found.source.version
+        )
 
     def SearchHashPrefix(
         self, request: pb.SearchHashPrefixRequest, context: grpc.ServicerContext
@@ -157,11 +155,9 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
         bucket, found = self._feed.find_hashes(request.hash_prefix)
         answer = pb.SearchHashPrefixResponse(version=found.source.version)
         numbers = np.array([number for _, number in bucket], dtype=np.int64)
-        at, there = positions(found.rows["number"], numbers)
-        values = iter(values_of(found.rows[at]).tolist())
-        for (digest, _), shown in zip(bucket, there.tolist(), strict=True):
-            if shown:
-                answer.entries.add(hash=digest, value=next(values).to_bytes(8, "little"))
+        for (digest, _), value in zip(bucket, found.find(numbers).tolist(), strict=True):
+            if value:
+                answer.entries.add(hash=digest, value=value.to_bytes(8, "little"))
         answer.padding = bytes(-(answer.ByteSize() + PADDING_OVERHEAD) % PADDED_BYTES)
         return answer
 
