@@ -6,8 +6,10 @@ from services.common.errors import InvalidArgument
 from services.common.numbering import china, keys, world
 from services.common.numbering.kinds import Cause, Kind
 from services.common.numbering.plan import Plan, load_plan
+from services.common.numbering.segments import FIRST_SEGMENT
 from services.common.numbering.text import Writing, decode, only_digits, read
 
+_WIRE_MOBILE_CHARS = len("+8613800138000")
 MAX_ECHO_CHARS = 64
 """How much of a refused string an error repeats."""
 
@@ -59,10 +61,24 @@ def parse(raw: str | bytes, region: str = "CN") -> Number:
     """
     region = check_region(region)
     text = raw if isinstance(raw, str) else decode(raw)
+    if len(text) == _WIRE_MOBILE_CHARS and text.startswith("+861") and text[1:].isdigit():
+        known = _wire_mobile(text)
+        if known is not None:
+            return known
     found, extension = resolve(load_plan(), text, region)
     if found < 0:
         raise invalid(text, Cause(-found))
     return number_of(found, extension)
+
+
+def _wire_mobile(text: str) -> Number | None:
+    """A mobile number in wire form, which is what lookups mostly ask; None where it is none."""
+    if not text.isascii() or text[4] < "3":
+        return None
+    if not load_plan().allocation[int(text[3:10]) - FIRST_SEGMENT]:
+        return None
+    key = keys.e164_key(int(text[1:]))
+    return Number(key, keys.kind_of(key), text, f"e164:{text}", "CN")
 
 
 def from_key(key: int) -> Number:
