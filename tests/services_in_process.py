@@ -34,7 +34,11 @@ class InProcess:
 
 @contextmanager
 def in_process(
-    path: Path, folder: Path, database: str = "", clock: SetClock | None = None
+    path: Path,
+    folder: Path,
+    database: str = "",
+    clock: SetClock | None = None,
+    address: str = "127.0.0.1:0",
 ) -> Iterator[InProcess]:
     """Services over a database of the engine at `path`; dropped at the end unless named."""
     name = database or f"rpc_{next(_databases)}"
@@ -42,7 +46,7 @@ def in_process(
     application = Application(
         Configuration(
             store=f"chdb:{path}?database={name}",
-            address="127.0.0.1:0",
+            address=address,
             models=folder / "models",
             key_file=folder / "key",
             peers={},

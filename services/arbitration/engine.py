@@ -11,6 +11,7 @@ import pyarrow as pa
 from services.arbitration import domain, queries
 from services.common.store import Store
 from services.common.taxonomy import confirmed, standard
+from services.common.taxonomy.crosswalk import Crosswalk
 
 I64 = npt.NDArray[np.int64]
 
@@ -46,10 +47,9 @@ class Engine:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._standard = standard.load()
-        self._mapping_count = -1
         self._lock = threading.Lock()
         self._labels: pa.Table | None = None
-        self._accuracies: tuple[int, domain.Vocabulary, domain.Accuracies] | None = None
+        self._learned: _Learned | None = None
         self._proof: set[int] = set()
 
     def run(self, run: int, as_of_ms: int, finished_ms: int) -> tuple[int, int, int]:
@@ -57,8 +57,8 @@ class Engine:
         with self._lock:
             self._labels = None
             self._proof = queries.sources_with_proof(self._store)
-        self._read_mappings()
-        vocabulary = self._vocabulary()
+        crosswalk, mapping_count = self._confirmed()
+        vocabulary = self._vocabulary(crosswalk)
         table, marks, context = self._read(as_of_ms, None, vocabulary)
         weights, kish = domain.saturate(marks, vocabulary.sources)
         gold = {
@@ -75,27 +75,29 @@ class Engine:
         )  # fmt: skip
         if queries.last_run(self._store) == run:  # a run over the past judges nothing new
             with self._lock:
-                self._accuracies = (run, vocabulary, accuracies)
+                self._learned = _Learned(run, vocabulary, accuracies, mapping_count)
         return len(found.numbers), len(marks.number_at), accuracies.iteration_count
 
     def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:
         """Judge the numbers, ascending, with the newest run's accuracies; returns its id too."""
-        run, vocabulary, accuracies = self._current()
-        if queries.mapping_count(self._store) != self._mapping_count:
-            self._read_mappings()
-            vocabulary, accuracies = self._extend(vocabulary, accuracies)
-        table, marks, context = self._read(as_of_ms, numbers, vocabulary)
+        learned = self._current()
+        if queries.mapping_count(self._store) != learned.mapping_count:
+            learned = self._extend(learned)
+        table, marks, context = self._read(as_of_ms, numbers, learned.vocabulary)
         if table is not None:  # a label that the run did not know
             with self._lock:
                 self._labels = None
-            vocabulary, accuracies = self._extend(vocabulary, accuracies)
-            _, marks, context = self._read(as_of_ms, numbers, vocabulary)
+            learned = self._extend(learned)
+            _, marks, context = self._read(as_of_ms, numbers, learned.vocabulary)
+        vocabulary, accuracies = learned.vocabulary, learned.accuracies
         weights, kish = domain.saturate(marks, vocabulary.sources)
-        return self._judge(marks, context, vocabulary, accuracies, weights, kish), run
+        found = self._judge(marks, context, vocabulary, accuracies, weights, kish)
+        return found, learned.run
 
     def source_rows(self) -> tuple[int, list[tuple[str, int, float, int]]]:
         """The newest run and, by source: name, marks, expected accuracy, marks it rests on."""
-        run, vocabulary, accuracies = self._current()
+        learned = self._current()
+        run, vocabulary, accuracies = learned.run, learned.vocabulary, learned.accuracies
         counts = queries.source_counts(self._store)
         labels = self._label_table()
         names = dict(zip(labels["source"].to_pylist(), labels["name"].to_pylist(), strict=True))
@@ -123,7 +125,7 @@ class Engine:
 
     def meaning_of(self, label: int) -> int:
         """The most probable category of a label key."""
-        _, vocabulary, _ = self._current()
+        vocabulary = self._current().vocabulary
         at = int(np.searchsorted(vocabulary.labels, np.uint64(label)))
         if at >= len(vocabulary.labels) or vocabulary.labels[at] != np.uint64(label):
             return standard.UNCLASSIFIED_ID
@@ -135,14 +137,17 @@ class Engine:
                 self._labels = queries.labels(self._store)
             return self._labels
 
-    def _read_mappings(self, until_ms: int | None = None) -> None:
+    def _confirmed(self, until_ms: int | None = None) -> tuple[Crosswalk, int]:
+        """The crosswalk with what reviewers confirmed, up to a time, and how much that is."""
         rows = queries.mappings(self._store, until_ms).to_pylist()
-        self._crosswalk, self._mapping_count = confirmed.crosswalk_with(rows), len(rows)
+        return confirmed.crosswalk_with(rows), len(rows)
 
-    def _vocabulary(self, extra: npt.NDArray[np.uint16] | None = None) -> domain.Vocabulary:
+    def _vocabulary(
+        self, crosswalk: Crosswalk, extra: npt.NDArray[np.uint16] | None = None
+    ) -> domain.Vocabulary:
         table = self._label_table()
         mapped = [
-            self._crosswalk.map_label(name, text).rows
+            crosswalk.map_label(name, text).rows
             for name, text in zip(table["name"].to_pylist(), table["text"].to_pylist(), strict=True)
         ]
         used = {category for rows in mapped for category, _ in rows} | {domain.ORDINARY}
@@ -164,49 +169,45 @@ class Engine:
             half_life_ms=half_life,
         )
 
-    def _current(self) -> tuple[int, domain.Vocabulary, domain.Accuracies]:
+    def _current(self) -> "_Learned":
         with self._lock:
-            current = self._accuracies
-        newest = queries.last_run(self._store) if current is None else current[0]
-        if current is not None:
-            return current
+            if self._learned is not None:
+                return self._learned
+        newest = queries.last_run(self._store)
         # What was confirmed since the run comes on top, by `_extend`; a run's id is its time.
-        self._read_mappings(until_ms=newest)
-        vocabulary = self._vocabulary()
+        crosswalk, mapping_count = self._confirmed(until_ms=newest)
+        vocabulary = self._vocabulary(crosswalk)
         accuracies = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
         if newest:
             stored = queries.accuracies(self._store, newest)
-            learned = stored["category"].to_numpy().astype(np.uint16)
-            vocabulary = self._vocabulary(np.unique(learned))
+            known = stored["category"].to_numpy().astype(np.uint16)
+            vocabulary = self._vocabulary(crosswalk, np.unique(known))
             accuracies = _restore(vocabulary, stored)
         with self._lock:
             self._proof = queries.sources_with_proof(self._store)
-            self._accuracies = (newest, vocabulary, accuracies)
-            return self._accuracies
+            self._learned = _Learned(newest, vocabulary, accuracies, mapping_count)
+            return self._learned
 
-    def _extend(
-        self, vocabulary: domain.Vocabulary, accuracies: domain.Accuracies
-    ) -> tuple[domain.Vocabulary, domain.Accuracies]:
+    def _extend(self, learned: "_Learned") -> "_Learned":
         """Add labels that came since the run or mean something else now, as if never heard."""
-        wider = self._vocabulary(vocabulary.categories)
+        crosswalk, mapping_count = self._confirmed()
+        before, accuracies = learned.vocabulary, learned.accuracies
+        wider = self._vocabulary(crosswalk, before.categories)
         start = domain.starting_accuracies(wider, np.zeros(len(wider.labels)))
-        if self._accuracies and self._accuracies[0] == 0:  # nothing was learned yet
-            with self._lock:
-                self._accuracies = (0, wider, start)
-            return wider, start
-        at = np.searchsorted(wider.labels, vocabulary.labels)
-        columns = np.searchsorted(wider.categories, vocabulary.categories)
-        log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
-        meant = np.zeros((len(at), len(wider.categories)))
-        meant[:, columns] = vocabulary.meaning
-        same = (meant == wider.meaning[at]).all(axis=1)
-        log_confusion[np.ix_(at[same], columns)] = accuracies.log_confusion[same]
-        log_prior[columns] = accuracies.log_prior
-        extended = domain.Accuracies(log_confusion, log_prior, accuracies.iteration_count)
+        if learned.run:  # else nothing was learned yet
+            at = np.searchsorted(wider.labels, before.labels)
+            columns = np.searchsorted(wider.categories, before.categories)
+            log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
+            meant = np.zeros((len(at), len(wider.categories)))
+            meant[:, columns] = before.meaning
+            same = (meant == wider.meaning[at]).all(axis=1)
+            log_confusion[np.ix_(at[same], columns)] = accuracies.log_confusion[same]
+            log_prior[columns] = accuracies.log_prior
+            start = domain.Accuracies(log_confusion, log_prior, accuracies.iteration_count)
+        extended = _Learned(learned.run, wider, start, mapping_count)
         with self._lock:
-            run = self._accuracies[0] if self._accuracies else 0
-            self._accuracies = (run, wider, extended)
-        return wider, extended
+            self._learned = extended
+        return extended
 
     def _read(
         self, as_of_ms: int, numbers: I64 | None, vocabulary: domain.Vocabulary
@@ -360,6 +361,16 @@ class Engine:
                 ),
             },
         )
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What the run for the latest time learned, and how many confirmed meanings it knows."""
+
+    run: int
+    vocabulary: domain.Vocabulary
+    accuracies: domain.Accuracies
+    mapping_count: int
 
 
 @dataclass(frozen=True)

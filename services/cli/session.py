@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 
 from services.__main__ import Application, environment
 from services.common import operations, rpc
-from services.common.errors import Unavailable
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, taxonomy_pb2_grpc
@@ -76,10 +75,7 @@ def _translated(channel: grpc.Channel) -> Iterator[Stubs]:
     try:
         yield Stubs.of(channel)
     except grpc.RpcError as error:
-        known = rpc.to_domain_error(error)
-        raise known or Unavailable(
-            "CALL_FAILED", f"{error.code().name}: {error.details()}"
-        ) from None
+        raise rpc.translated(error) from None
 
 
 def run_pipeline(

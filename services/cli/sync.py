@@ -12,7 +12,7 @@ from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse
 from services.common.wire import category_code
 from services.consumer.copy import Folder
-from services.consumer.sync import Consumer, translate
+from services.consumer.sync import Consumer
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 
 KEY_BYTES = 32
@@ -58,7 +58,7 @@ def synchronise(
             for _, progress in consumer.follow():
                 yield asdict(progress)
     except grpc.RpcError as error:
-        raise translate(error) from None
+        raise rpc.translated(error) from None
 
 
 def look_up(folder: Path, numbers: list[str], region: str) -> Iterator[dict[str, Any]]:

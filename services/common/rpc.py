@@ -55,6 +55,13 @@ def to_domain_error(error: grpc.RpcError) -> errors.DomainError | None:
     return from_status_proto(status)
 
 
+def translated(error: grpc.RpcError) -> errors.DomainError:
+    """A failed call in the domain's words; CALL_FAILED where the server gave none."""
+    return to_domain_error(error) or errors.Unavailable(
+        "CALL_FAILED", f"{error.code().name}: {error.details()}"
+    )
+
+
 def from_status_proto(status: status_pb2.Status) -> errors.DomainError | None:
     """Read the DomainError that a status carries; None where it carries none."""
     code_kinds = {code.value[0]: kind for kind, code in _CODES}

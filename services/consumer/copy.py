@@ -10,10 +10,10 @@ import numpy as np
 from services.common.errors import DomainError, FailedPrecondition, InvalidArgument
 from services.common.feed import files
 from services.common.feed.head import Head, verify
-from services.common.feed.rows import Digest, Rows, positions
+from services.common.feed.rows import Digest, Rows
+from services.common.places import place
 
 CURRENT = "current.json"
-TRUSTED_KEY = "trusted.key"
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,22 @@ class Copy:
     """A verified state.
 
     Attributes:
-        content, signature: the head as it was signed.
+        content, signature: the head as it was signed, and
+        public_key: by which key, 32 bytes.
         filter_json: what was asked for, as JSON of FeedFilter.
     """
 
     head: Head
     content: bytes
     signature: bytes
+    public_key: bytes
     filter_json: str
     rows: Rows
     digest: Digest
 
     def find(self, key: int) -> Rows | None:
         """The row of a number's key as an array of one; None: nothing is to be shown of it."""
-        at, there = positions(self.rows["number"], np.array([key], dtype=np.int64))
+        at, there = place(self.rows["number"], np.array([key], dtype=np.int64))
         return self.rows[at] if there.all() else None
 
 
@@ -61,22 +63,18 @@ class Folder:
         self.path = path
 
     def trusted_key(self) -> bytes | None:
-        """The public key that the copy trusts; None before the first contact."""
-        path = self.path / TRUSTED_KEY
-        return bytes.fromhex(path.read_text().strip()) if path.exists() else None
-
-    def trust(self, public_key: bytes) -> None:
-        """Trust a key from now on."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._replace(self.path / TRUSTED_KEY, f"{public_key.hex()}\n".encode())
+        """The public key of the copy that is there; None without one."""
+        try:
+            return bytes.fromhex(self._current()["public_key"])
+        except DomainError:
+            return None
 
     def filter_json(self) -> str | None:
         """The filter of the copy that is there; None without one."""
         try:
-            found = json.loads((self.path / CURRENT).read_text())["filter"]
-        except (OSError, ValueError, KeyError, TypeError):
+            return self._current()["filter"]
+        except DomainError:
             return None
-        return str(found)
 
     def load(self) -> Copy:
         """The copy, verified anew.
@@ -85,30 +83,35 @@ class Folder:
             FailedPrecondition: COPY_NOT_FOUND, FEED_DIGEST_MISMATCH, FEED_SIGNATURE_INVALID.
             InvalidArgument: FILE_UNREADABLE.
         """
-        key = self.trusted_key()
-        if key is None or not (self.path / CURRENT).exists():
+        current = self._current()
+        content, signature = current["head"].encode(), bytes.fromhex(current["signature"])
+        public_key = bytes.fromhex(current["public_key"])
+        head = verify(public_key, content, signature)
+        rows = files.read_rows(str(self.path / Path(current["file"]).name))
+        digest = Digest.of(rows)
+        check(head, rows, digest)
+        return Copy(head, content, signature, public_key, current["filter"], rows, digest)
+
+    def _current(self) -> dict[str, str]:
+        """What CURRENT says, every field there."""
+        path = self.path / CURRENT
+        if not path.exists():
             raise FailedPrecondition(
                 "COPY_NOT_FOUND",
                 f"{self.path} holds no copy; run zhengming sync",
                 folder=self.path,
             )
         try:
-            current = json.loads((self.path / CURRENT).read_text())
-            content = current["head"].encode()
-            signature = bytes.fromhex(current["signature"])
-            file, filter_json = str(current["file"]), str(current["filter"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = {name: str(value) for name, value in json.loads(path.read_text()).items()}
+            for name in ("file", "filter", "head"):
+                found[name]
+            for name in ("signature", "public_key"):
+                bytes.fromhex(found[name])
+        except (OSError, ValueError, KeyError, AttributeError) as error:
             raise InvalidArgument(
-                "FILE_UNREADABLE",
-                f"{self.path / CURRENT} is damaged: {error}",
-                file=CURRENT,
-                cause=error,
+                "FILE_UNREADABLE", f"{path} is damaged: {error}", file=CURRENT, cause=error
             ) from None
-        head = verify(key, content, signature)
-        rows = files.read_rows(str(self.path / Path(file).name))
-        digest = Digest.of(rows)
-        check(head, rows, digest)
-        return Copy(head, content, signature, filter_json, rows, digest)
+        return found
 
     def try_load(self) -> tuple[Copy | None, str]:
         """The copy, or None and why; "" where none was made yet."""
@@ -133,6 +136,7 @@ class Folder:
             "file": name,
             "filter": copy.filter_json,
             "head": copy.content.decode(),
+            "public_key": copy.public_key.hex(),
             "signature": copy.signature.hex(),
         }
         self._replace(self.path / CURRENT, json.dumps(current, indent=1).encode())

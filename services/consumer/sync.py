@@ -10,11 +10,10 @@ import grpc
 import numpy as np
 from google.protobuf import json_format
 
-from services.common import rpc
-from services.common.errors import DomainError, FailedPrecondition, Unavailable
+from services.common.errors import DomainError, FailedPrecondition
 from services.common.feed import files
-from services.common.feed.head import key_id, read_head, verify
-from services.common.feed.rows import EMPTY, Digest, updated
+from services.common.feed.head import Head, key_id, verify
+from services.common.feed.rows import EMPTY, Digest, Rows, updated
 from services.consumer.copy import Copy, Folder, check
 from zhengming.reputation.v1 import feed_pb2 as pb
 from zhengming.reputation.v1 import feed_pb2_grpc as pb_grpc
@@ -22,6 +21,9 @@ from zhengming.reputation.v1 import feed_pb2_grpc as pb_grpc
 CALL_TIMEOUT_S = 300
 ATTEMPTS = 5
 RETRY_S = 0.5
+RECONNECT_S = 2.0
+PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+"""What another try may mend."""
 NO_NUMBERS = np.zeros(0, dtype=np.int64)
 
 
@@ -104,28 +106,41 @@ class Consumer:
         return copy, self._told(copy)
 
     def follow(self) -> Iterator[tuple[Copy, Progress]]:
-        """The copy after each published change, until the server ends the feed."""
+        """The copy after each published change, for as long as it is asked for.
+
+        Where the standing feed ends or has no place, the consumer catches up and tries again; a
+        server that goes away is waited for. Raises as `catch_up` does, at first contact also
+        where no server answers.
+        """
         copy, progress = self.catch_up()
         yield copy, progress
-        request = pb.WatchUpdatesRequest(version=copy.head.version, filter=self._filter)
-        for updates in self._stub.WatchUpdates(request):
-            self._progress = Progress()
-            copy = self._advance(copy, updates)
-            self._keep(copy)
-            yield copy, self._told(copy)
-            if updates.reset:
-                return
+        while True:
+            try:
+                request = pb.WatchUpdatesRequest(version=copy.head.version, filter=self._filter)
+                for updates in self._stub.WatchUpdates(request):
+                    self._progress = Progress()
+                    copy = self._advance(copy, updates)
+                    self._keep(copy)
+                    yield copy, self._told(copy)
+                    if updates.reset:
+                        break
+            except grpc.RpcError as error:
+                if error.code() not in PASSING:
+                    raise
+                time.sleep(RECONNECT_S)
+            try:
+                copy, progress = self.catch_up()
+                yield copy, progress
+            except grpc.RpcError as error:
+                if error.code() not in PASSING:
+                    raise
 
     def _trust(self) -> None:
-        pinned = self._folder.trusted_key()
-        self._key = self._given_key or pinned or b""
+        self._key = self._given_key or self._folder.trusted_key() or b""
         if not self._key:
-            self._key = self._stub.GetFeedKey(
-                pb.GetFeedKeyRequest(), timeout=CALL_TIMEOUT_S
-            ).public_key
+            request = pb.GetFeedKeyRequest()
+            self._key = self._stub.GetFeedKey(request, timeout=CALL_TIMEOUT_S).public_key
             self._progress = replace(self._progress, first_contact=True)
-        if self._key != pinned:
-            self._folder.trust(self._key)
 
     def _advance(self, copy: Copy, updates: pb.Updates) -> Copy:
         if updates.reset:
@@ -145,25 +160,24 @@ class Consumer:
             added=self._progress.added + len(additions),
             downloaded_bytes=self._progress.downloaded_bytes + updates.ByteSize(),
         )
-        return Copy(
-            head, updates.head.head, updates.head.signature, self._filter_json, rows, digest
-        )
+        return self._copy(head, updates.head, rows, digest)
 
     def _begin(self, because: str) -> Copy:
         request = pb.GetSnapshotRequest(filter=self._filter)
         offered = self._stub.GetSnapshot(request, timeout=CALL_TIMEOUT_S)
         head = verify(self._key, offered.head.head, offered.head.signature)
-        part = self._download(offered)
+        part = self._download(offered, head)
         rows = files.read_rows(str(part))
         digest = Digest.of(rows)
         part.unlink()
         check(head, rows, digest)
         self._progress = replace(self._progress, from_snapshot=True, because=because)
-        return Copy(
-            head, offered.head.head, offered.head.signature, self._filter_json, rows, digest
-        )
+        return self._copy(head, offered.head, rows, digest)
 
-    def _download(self, offered: pb.Snapshot) -> Path:
+    def _copy(self, head: Head, signed: pb.SignedHead, rows: Rows, digest: Digest) -> Copy:
+        return Copy(head, signed.head, signed.signature, self._key, self._filter_json, rows, digest)
+
+    def _download(self, offered: pb.Snapshot, head: Head) -> Path:
         self._folder.path.mkdir(parents=True, exist_ok=True)
         part = self._folder.path / f"download-{offered.file_sha256.hex()}.part"
         for other in self._folder.path.glob("download-*.part"):
@@ -189,7 +203,7 @@ class Consumer:
             raise FailedPrecondition(
                 "FEED_DIGEST_MISMATCH",
                 "the snapshot's file came damaged; run again",
-                version=read_head(offered.head.head).version,
+                version=head.version,
                 expected=offered.file_sha256.hex(),
                 found=found.hex(),
             )
@@ -228,9 +242,3 @@ class Consumer:
             state_sha256=copy.head.state_sha256,
             key_id=key_id(self._key),
         )
-
-
-def translate(error: grpc.RpcError) -> DomainError:
-    """A failed call in the domain's words."""
-    known = rpc.to_domain_error(error)
-    return known or Unavailable("CALL_FAILED", f"{error.code().name}: {error.details()}")

@@ -1,12 +1,15 @@
 """Feature rows from aggregates: pure, float32 (numbers, features) in the order of NAMES."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.common.numbering import kinds_of
+from services.common.numbering.keys import VALUE_MASK
+from services.common.places import place
 from services.features.definitions import (
     BLOCK_SIZES,
     DECAY_DAYS,
@@ -16,56 +19,48 @@ from services.features.definitions import (
 )
 
 DAY_MS = 86_400_000
-VALUE_MASK = (1 << 60) - 1
-"""The part of a key below its class."""
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 Aggregates = Mapping[str, npt.NDArray[Any]]
 
 
-def place(keys: I64, asked: I64) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Where each asked key stands in ascending keys, and whether it does; both (n,)."""
-    if len(keys) == 0:
-        return np.zeros(len(asked), dtype=np.int64), np.zeros(len(asked), dtype=bool)
-    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return at, keys[at] == asked
+@dataclass(frozen=True)
+class Aggregated:
+    """What the store says of numbers as of a time.
 
-
-def rows(
-    numbers: I64,
-    as_of_ms: int,
-    marks: Aggregates,
-    epochs: Aggregates,
-    behaviour: Aggregates,
-    blocks: Mapping[int, Aggregates],
-    near: Mapping[int, Aggregates],
-    return_rate: float,
-    origins: Aggregates,
-    day_weighted: Aggregates,
-) -> npt.NDArray[np.float32]:
-    """Compute the rows of ascending numbers.
-
-    Args:
-        numbers: int64 (n,), ascending keys.
-        as_of_ms: the as-of time.
-        marks, epochs, behaviour: aggregates with ascending `number`.
+    Attributes:
+        marks, epochs, behaviour, origins, day_weighted: aggregates with ascending `number`.
         blocks: by block size, aggregates with ascending `block`.
         near: by block size, sums of `neighbourhoods` with ascending `block`.
         return_rate: share of all old numbers that returned.
-        origins, day_weighted: same_origin and day_weighted with ascending `number`.
     """
+
+    marks: Aggregates
+    epochs: Aggregates
+    behaviour: Aggregates
+    origins: Aggregates
+    day_weighted: Aggregates
+    blocks: Mapping[int, Aggregates]
+    near: Mapping[int, Aggregates]
+    return_rate: float
+
+
+def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float32]:
+    """Compute the rows of ascending numbers, int64 (n,), as of a time."""
     columns: dict[str, npt.NDArray[Any]] = {}
-    columns |= _mark_columns(numbers, as_of_ms, marks)
-    columns |= _block_columns(numbers, columns, blocks)
-    columns |= _near_columns(numbers, as_of_ms, marks, near, return_rate)
-    columns |= _behaviour_columns(numbers, behaviour)
-    answered = _aligned(behaviour, numbers, "sum_answered_out", np.nan)
+    columns |= _mark_columns(numbers, as_of_ms, found.marks)
+    columns |= _block_columns(numbers, columns, found.blocks)
+    columns |= _near_columns(numbers, as_of_ms, found)
+    columns |= _behaviour_columns(numbers, found.behaviour)
+    answered = _aligned(found.behaviour, numbers, "sum_answered_out", np.nan)
     columns["marks_per_answered_ratio"] = _ratio(columns["marks_30d_count"], answered)
-    start = _aligned(epochs, numbers, "start_ms", np.nan)
+    start = _aligned(found.epochs, numbers, "start_ms", np.nan)
     columns["tenure_days"] = (as_of_ms - start) / DAY_MS
-    columns["epoch"] = _aligned(epochs, numbers, "epoch", 0)
-    columns["block_10000_same_origin_mean"] = _aligned(origins, numbers, "same_origin", np.nan)
-    columns["marks_day_weighted"] = _aligned(day_weighted, numbers, "day_weighted", 0)
+    columns["epoch"] = _aligned(found.epochs, numbers, "epoch", 0)
+    columns["block_10000_same_origin_mean"] = _aligned(
+        found.origins, numbers, "same_origin", np.nan
+    )
+    columns["marks_day_weighted"] = _aligned(found.day_weighted, numbers, "day_weighted", 0)
     columns["number_kind"] = kinds_of(numbers)
     columns["number_prefix"] = (numbers & VALUE_MASK) // 10**7
     result = np.empty((len(numbers), len(NAMES)), dtype=np.float32)
@@ -178,20 +173,15 @@ def neighbourhoods(as_of_ms: int, marks: Aggregates) -> dict[int, dict[str, npt.
     return found
 
 
-def _near_columns(
-    numbers: I64,
-    as_of_ms: int,
-    marks: Aggregates,
-    near: Mapping[int, Aggregates],
-    return_rate: float,
-) -> dict[str, F64]:
+def _near_columns(numbers: I64, as_of_ms: int, aggregated: Aggregated) -> dict[str, F64]:
+    marks = aggregated.marks
     parts = contributions(as_of_ms, marks)
     columns: dict[str, F64] = {}
     own = {
         name: _aligned({"number": marks["number"], name: part}, numbers, name, 0)
         for name, part in parts.items()
     }
-    for size, table in near.items():
+    for size, table in aggregated.near.items():
         at, found = place(np.asarray(table["block"], dtype=np.int64), numbers // size)
 
         def others(
@@ -210,9 +200,9 @@ def _near_columns(
         columns[f"near_{size}_repeated_ratio"] = _ratio(others("repeated"), count)
         columns[f"near_{size}_life_days"] = _ratio(others("life_days"), count)
         columns[f"near_{size}_active_count"] = others("active")
-        columns[f"near_{size}_return_ratio"] = (others("returned") + RETURN_PRIOR * return_rate) / (
-            others("old") + RETURN_PRIOR
-        )
+        columns[f"near_{size}_return_ratio"] = (
+            others("returned") + RETURN_PRIOR * aggregated.return_rate
+        ) / (others("old") + RETURN_PRIOR)
     return columns
 
 

@@ -1,5 +1,6 @@
 """zhengming.features.v1 over gRPC, and the job that builds every row."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -68,94 +69,86 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         run = queries.next_run(self._store, self._clock())
         # The cursor is taken first: what comes later is done again by the incremental path.
         tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
-        aggregates = _Aggregates(self._store, as_of, None)
-        numbers = aggregates.known_numbers()
-        for start in range(0, len(numbers), CHUNK):
-            chunk = numbers[start : start + CHUNK]
-            queries.insert_rows(self._store, run, chunk, aggregates.rows(chunk))
-        for size, blocks in aggregates.neighbourhoods.items():
-            sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
-            queries.insert_neighbourhoods(self._store, run, {"size": sizes, **blocks})
-        queries.insert_day_volumes(self._store, run, aggregates.days, aggregates.day_marks)
-        queries.finish_run(
-            self._store, run, as_of, tail.next_cursor, NAMES, len(numbers), self._clock()
-        )
-        return pb.BuildFeaturesResponse(run_id=str(run), number_count=len(numbers))
+        count = build(self._store, run, as_of, tail.next_cursor, self._clock)
+        return pb.BuildFeaturesResponse(run_id=str(run), number_count=count)
+
+
+def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) -> int:
+    """Write the rows of every known number as of a time, and what touched numbers read later.
+
+    Returns:
+        How many numbers.
+    """
+    marks = _columns(queries.mark_dynamics(store, as_of, None))
+    near = domain.neighbourhoods(as_of, marks)
+    widest = near[BLOCK_SIZES[-1]]
+    volumes = _columns(queries.day_volumes(store, as_of))
+    found = _aggregated(
+        store, as_of, None, marks, near, volumes, widest["returned"].sum(), widest["old"].sum()
+    )
+    known = [table["number"] for table in (marks, found.behaviour, found.epochs)]
+    known.append(queries.decided_numbers(store, as_of))
+    numbers = np.unique(np.concatenate(known)).astype(np.int64)
+    for start in range(0, len(numbers), CHUNK):
+        chunk = numbers[start : start + CHUNK]
+        queries.insert_rows(store, run, chunk, domain.rows(chunk, as_of, found))
+    for size, blocks in near.items():
+        sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
+        queries.insert_neighbourhoods(store, run, {"size": sizes, **blocks})
+    queries.insert_day_volumes(store, run, volumes["day"], volumes["marks"])
+    queries.finish_run(store, run, as_of, change_cursor, NAMES, len(numbers), clock())
+    return len(numbers)
 
 
 def compute(store: Store, as_of: int, numbers: I64) -> npt.NDArray[np.float32]:
-    """Rows of ascending numbers as of a time, float32 (n, features)."""
-    return _Aggregates(store, as_of, numbers).rows(numbers)
+    """Rows of ascending numbers as of a time, float32 (n, features).
+
+    Neighbourhoods and day volumes are wide and change slowly: they are those of the last `build`
+    for that time or before.
+    """
+    near = {
+        size: _columns(queries.neighbourhoods(store, as_of, size, np.unique(numbers // size)))
+        for size in BLOCK_SIZES
+    }
+    returned, old = queries.return_sums(store, as_of, BLOCK_SIZES[-1])
+    marks = _columns(queries.mark_dynamics(store, as_of, numbers))
+    volumes = _columns(queries.stored_day_volumes(store, as_of))
+    return domain.rows(
+        numbers,
+        as_of,
+        _aggregated(store, as_of, numbers, marks, near, volumes, returned, old),
+    )
 
 
-class _Aggregates:
-    """What the store says of some numbers, or of all, as of a time."""
-
-    def __init__(self, store: Store, as_of: int, numbers: I64 | None) -> None:
-        self._as_of = as_of
-        self._marks = _columns(queries.mark_dynamics(store, as_of, numbers))
-        self._origins = _columns(queries.same_origins(store, as_of, numbers))
-        volumes = (
-            queries.day_volumes(store, as_of)
-            if numbers is None
-            else queries.stored_day_volumes(store, as_of)
-        )
-        self.days = volumes["day"].to_numpy().astype(np.int64)
-        self.day_marks = volumes["marks"].to_numpy().astype(np.int64)
-        weights = domain.day_weights(self.day_marks)
-        self._day_weighted = _columns(
-            queries.day_weighted(store, as_of, numbers, self.days, weights)
-        )
-        self._epochs = _columns(queries.epochs(store, as_of, numbers))
-        self._behaviour = _columns(queries.behaviour_sums(store, as_of, numbers))
-        self._blocks = {
+def _aggregated(
+    store: Store,
+    as_of: int,
+    numbers: I64 | None,
+    marks: domain.Aggregates,
+    near: Mapping[int, domain.Aggregates],
+    volumes: domain.Aggregates,
+    returned: float,
+    old: float,
+) -> domain.Aggregated:
+    """What the store says of some numbers, or of all, besides what is given."""
+    weights = domain.day_weights(volumes["marks"])
+    return domain.Aggregated(
+        marks=marks,
+        epochs=_columns(queries.epochs(store, as_of, numbers)),
+        behaviour=_columns(queries.behaviour_sums(store, as_of, numbers)),
+        origins=_columns(queries.same_origins(store, as_of, numbers)),
+        day_weighted=_columns(queries.day_weighted(store, as_of, numbers, volumes["day"], weights)),
+        blocks={
             size: _columns(
                 queries.block_marks(
                     store, as_of, size, None if numbers is None else np.unique(numbers // size)
                 )
             )
             for size in (10_000, 100)
-        }
-        # Neighbourhoods are wide and change slowly: the job sums them up for all numbers, and
-        # touched numbers read the sums of the last job.
-        self.neighbourhoods = (
-            domain.neighbourhoods(as_of, self._marks)
-            if numbers is None
-            else {
-                size: _columns(
-                    queries.neighbourhoods(store, as_of, size, np.unique(numbers // size))
-                )
-                for size in BLOCK_SIZES
-            }
-        )
-        widest = BLOCK_SIZES[-1]
-        if numbers is None:
-            sums = self.neighbourhoods[widest]
-            returned, old = float(sums["returned"].sum()), float(sums["old"].sum())
-        else:
-            returned, old = queries.return_sums(store, as_of, widest)
-        self._return_rate = returned / max(old, 1.0)
-        self._decided = queries.decided_numbers(store, as_of) if numbers is None else None
-
-    def known_numbers(self) -> I64:
-        parts = [t["number"] for t in (self._marks, self._behaviour, self._epochs)]
-        if self._decided is not None:
-            parts.append(self._decided)
-        return np.unique(np.concatenate(parts)).astype(np.int64)
-
-    def rows(self, numbers: I64) -> npt.NDArray[np.float32]:
-        return domain.rows(
-            numbers,
-            self._as_of,
-            self._marks,
-            self._epochs,
-            self._behaviour,
-            self._blocks,
-            self.neighbourhoods,
-            self._return_rate,
-            self._origins,
-            self._day_weighted,
-        )
+        },
+        near=near,
+        return_rate=returned / max(old, 1.0),
+    )
 
 
 def _columns(table: pa.Table) -> dict[str, npt.NDArray[Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import DomainError, InvalidArgument
-from services.common.numbering import Cause, parse_column
+from services.common.numbering import Cause, invalid, parse_column
 from services.ingest import digest
 
 EARLIEST_MS = 946_684_800_000
@@ -188,7 +188,7 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
     note(lengths == 0, lambda i: _required("mark_id"))
     note(lengths > MAX_MARK_ID_CHARS, lambda i: _long("mark_id", lengths[i], MAX_MARK_ID_CHARS))
     parsed = parse_column(marks.numbers, region)
-    note(parsed.keys == 0, lambda i: number_error(marks.numbers[i], Cause(parsed.causes[i]).name))
+    note(parsed.keys == 0, lambda i: invalid(marks.numbers[i], Cause(parsed.causes[i])))
     note(
         (marks.label_indexes < 0) | (marks.label_indexes >= len(marks.labels)),
         lambda i: _range("label_index", marks.label_indexes[i], f"0 to {len(marks.labels) - 1}"),
@@ -303,16 +303,4 @@ def _range(name: str, value: object, expected: str) -> InvalidArgument:
         field=name,
         value=value,
         expected=expected,
-    )
-
-
-def number_error(raw: str, cause: str, name: str = "number") -> InvalidArgument:
-    """Name a text that is no number."""
-    shown = raw[:64]
-    return InvalidArgument(
-        "NUMBER_INVALID",
-        f"{name} is no telephone number ({cause}): {shown!r}",
-        field=name,
-        number=shown,
-        cause=cause,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import DomainError, InvalidArgument
-from services.common.numbering import Cause, parse, parse_column
+from services.common.numbering import Cause, invalid, parse, parse_column
 from services.common.taxonomy import standard
 from services.ingest import digest
 from services.ingest.marks import (
@@ -16,7 +16,6 @@ from services.ingest.marks import (
     Columns,
     check_region,
     check_source,
-    number_error,
     time_error,
     time_is_valid,
 )
@@ -107,7 +106,7 @@ def behaviour_rows(
     faults: dict[int, DomainError] = {}
     parsed = parse_column(list(numbers), "CN")
     for i in np.flatnonzero(parsed.keys == 0).tolist():
-        faults[i] = number_error(numbers[i], Cause(parsed.causes[i]).name)
+        faults[i] = invalid(numbers[i], Cause(parsed.causes[i]))
     wrong_day = ~time_is_valid(days.astype(np.int64) * DAY_MS, now_ms + DAY_MS // 3)
     for i in np.flatnonzero(wrong_day).tolist():
         faults.setdefault(i, time_error("day", int(days[i]) * DAY_MS))
@@ -238,7 +237,7 @@ def refusal_rows(
 def _keys(numbers: Sequence[str], faults: dict[int, DomainError], region: str = "CN") -> I64:
     parsed = parse_column(list(numbers), check_region(region))
     for i in np.flatnonzero(parsed.keys == 0).tolist():
-        faults[i] = number_error(numbers[i], Cause(parsed.causes[i]).name)
+        faults[i] = invalid(numbers[i], Cause(parsed.causes[i]))
     return parsed.keys
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.numbering import from_key, kinds_of
+from services.common.places import place
 from services.common.taxonomy import standard
 from services.reputation.rules import (
     PROTECTED_IDENTITIES,
@@ -63,8 +64,8 @@ class Registry:
                         found[i] = self._ranges[digits[:width]]
                         break
         if len(self._keys):
-            at = np.minimum(np.searchsorted(self._keys, numbers), len(self._keys) - 1)
-            found = np.where(self._keys[at] == numbers, self._purposes[at], found)
+            at, there = place(self._keys, numbers)
+            found = np.where(there, self._purposes[at], found)
         return found
 
 

@@ -18,7 +18,8 @@ from services.common.clock import Clock
 from services.common.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.common.feed import files
 from services.common.feed.head import Head, Signer, make_version, read_version
-from services.common.feed.rows import I64, Digest, Rows, positions, updated, values_of
+from services.common.feed.rows import Digest, Rows, updated, values_of
+from services.common.places import I64, place
 from services.reputation import state
 from services.reputation.filters import Filter, to_rows
 from services.reputation.hashes import HashIndex
@@ -53,9 +54,9 @@ class FeedState:
 
     def find(self, keys: I64) -> npt.NDArray[np.uint64]:
         """The 8 bytes of each key's row, uint64 (n,); 0 where there is none."""
-        at, there = positions(self._numbers, keys)
+        at, there = place(self._numbers, keys)
         values = np.zeros(len(keys), dtype=np.uint64)
-        values[there] = self._values[at]
+        values[there] = self._values[at[there]]
         return values
 
     @cached_property

@@ -8,16 +8,13 @@ import numpy.typing as npt
 from services.common.errors import InvalidArgument
 from services.common.feed.head import ALL
 from services.common.feed.rows import ROW, Rows, round_marks
+from services.common.numbering.keys import CLASS_SHIFT, CN, E164, MAX_E164_DIGITS, VALUE_MASK
 from services.common.taxonomy import standard
 from services.reputation.rules import State
 from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
-E164_CLASS = 1
-CLASS_BITS = 60
-SHORT_CODE = 86
 MAX_LEVEL = 4
-MAX_DIGITS = 15
 
 _SHOWN_STATES = (
     State.CONTESTED, State.DISPUTED, State.ADJUDICATED, State.SPOOFED, State.PROTECTED
@@ -77,11 +74,11 @@ class Filter:
         return kept
 
     def _has_code(self, numbers: I64) -> npt.NDArray[np.bool_]:
-        is_e164 = numbers >> CLASS_BITS == E164_CLASS
-        digits = numbers & ((1 << CLASS_BITS) - 1)
-        found = ~is_e164 if SHORT_CODE in self.calling_codes else np.zeros(len(numbers), bool)
+        is_e164 = numbers >> CLASS_SHIFT == E164
+        digits = numbers & VALUE_MASK
+        found = ~is_e164 if CN in self.calling_codes else np.zeros(len(numbers), bool)
         for code in self.calling_codes:
-            for rest in range(MAX_DIGITS - len(str(code)) + 1):
+            for rest in range(MAX_E164_DIGITS - len(str(code)) + 1):
                 low, high = code * 10**rest, (code + 1) * 10**rest
                 found |= is_e164 & (digits >= low) & (digits < high)
         return found

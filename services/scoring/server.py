@@ -35,6 +35,7 @@ SNAPSHOTS = 6
 """Times that are learned from, SNAPSHOT_DAYS apart."""
 SNAPSHOT_DAYS = 15
 SAMPLED = 10
+"""One in so many of the numbers that nobody marked of late is an example, for all of them."""
 WARM_UP_DAYS = 30
 """Marks before a time that its features need at least."""
 DAY_MS = 86_400_000
@@ -182,13 +183,14 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
 
     def _train(self, request: pb.TrainModelRequest) -> pb.Model:
         as_of = as_of_ms(request, self._clock)
-        parts = [self._examples(request, at, at == as_of) for at in self._times(request, as_of)]
+        times = self._times(request, as_of)
+        parts = [self._examples(request, at, at == as_of) for at in times]
         names = parts[-1][0]
         numbers, rows, weights, bad, graded = (
             np.concatenate([part[i] for part in parts]) for i in range(1, 6)
         )
         del parts
-        return self._learn(request, as_of, names, numbers, rows, weights, bad, graded)
+        return self._learn(request, times, names, numbers, rows, weights, bad, graded)
 
     def _times(self, request: pb.TrainModelRequest, as_of: int) -> list[int]:
         """Times to learn from, ascending, the last one as_of: more of them show more outcomes."""
@@ -280,7 +282,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
     def _learn(
         self,
         request: pb.TrainModelRequest,
-        as_of: int,
+        times: list[int],
         names: tuple[str, ...],
         numbers: domain.I64,
         rows: domain.F32,
@@ -304,7 +306,8 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
             "name": "risk",
             "version": version,
             "target": target,
-            "as_of": datetime.fromtimestamp(as_of / 1000, UTC).isoformat(),
+            "as_of": _iso(times[-1]),
+            "learned_as_of": [_iso(at) for at in times],
             "features": list(names),
             "calibration": {"method": "platt", "slope": slope, "intercept": intercept},
             "trees": trees,
@@ -325,6 +328,10 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         )
         model.create_time.FromDatetime(now)
         return model
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
 
 
 def _reasons(model: domain.RiskModel, rows: domain.F32, risk: domain.F64) -> list[str]:

@@ -6,7 +6,6 @@ import struct
 import threading
 import time
 
-import chdb
 import grpc
 import numpy as np
 import pytest
@@ -130,8 +129,36 @@ def test_another_signing_key_is_refused_and_the_copy_stays(services, consumer, t
             doubting.catch_up()
 
     assert caught.value.reason == "FEED_SIGNATURE_INVALID"
-    (state,) = (tmp_path / "copy").glob("state-*.parquet")
-    assert len(files.read_rows(str(state))) == len(copy.rows)
+    assert Folder(tmp_path / "copy").load().head == copy.head
+    assert not consumer.catch_up()[1].from_snapshot
+
+
+def test_a_damaged_description_of_the_copy_begins_anew(services, consumer, tmp_path):
+    decide(services, "A3101")
+    consumer.catch_up()
+    (tmp_path / "copy" / "current.json").write_text('{"file": 1}')
+
+    _, progress = consumer.catch_up()
+
+    assert progress.from_snapshot
+    assert "damaged" in progress.because
+
+
+def test_a_following_consumer_goes_on_after_the_server_was_away(chdb_engine, chdb_path, tmp_path):
+    with in_process(chdb_path, tmp_path, "rpc_away") as first:
+        address = first.application.address
+        with rpc.connect(address) as channel:
+            following = Consumer(channel, tmp_path / "away").follow()
+            next(following)
+            first.application.stop()
+
+            with in_process(chdb_path, tmp_path, "rpc_away", first.clock, address) as again:
+                (digits,) = decide(again, "A1100")
+                seen = next(c for c, _ in following if category_in(c, digits) == 1100)
+                following.close()
+
+    assert Folder(tmp_path / "away").load().head == seen.head
+    chdb_engine.execute("DROP DATABASE IF EXISTS rpc_away")
 
 
 def test_a_download_goes_on_where_it_was_cut(services, consumer, tmp_path):
@@ -336,7 +363,7 @@ def test_a_prefix_of_the_wrong_length_is_refused(services, prefix):
     assert rpc.to_domain_error(caught.value).metadata["field"] == "hash_prefix"
 
 
-def test_a_snapshot_is_read_by_clickhouse(services, consumer, tmp_path):
+def test_a_copy_is_read_by_the_store_as_a_table(services, consumer, tmp_path):
     decide(services, "A3101", 5)
     copy, _ = consumer.catch_up()
     (path,) = (tmp_path / "copy").glob("state-*.parquet")
@@ -347,4 +374,3 @@ def test_a_snapshot_is_read_by_clickhouse(services, consumer, tmp_path):
 
     assert found["n"][0].as_py() == len(copy.rows)
     assert found["total"][0].as_py() == int(copy.rows["category"].astype(np.int64).sum())
-    assert chdb.__version__

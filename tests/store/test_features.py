@@ -10,9 +10,9 @@ import pytest
 from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.common.migrate import migrate
-from services.features import domain, queries
 from services.features.definitions import FEATURES, NAMES
-from services.features.server import _Aggregates, compute
+from services.features.server import build, compute
+from services.scoring.queries import feature_rows
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
@@ -75,15 +75,9 @@ def history(seed=1, count=400):
 
 
 def run_job(store):
-    """What the job stores, by the same functions; its rows."""
-    aggregates = _Aggregates(store, AS_OF, None)
-    numbers = aggregates.known_numbers()
-    for size, blocks in aggregates.neighbourhoods.items():
-        sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
-        queries.insert_neighbourhoods(store, 5, {"size": sizes, **blocks})
-    queries.insert_day_volumes(store, 5, aggregates.days, aggregates.day_marks)
-    queries.finish_run(store, 5, AS_OF, "", NAMES, len(numbers), AS_OF)
-    return numbers, aggregates.rows(numbers)
+    """Numbers and rows that the job writes."""
+    build(store, 5, AS_OF, "", lambda: AS_OF)
+    return feature_rows(store, 5, -1, 1_000)
 
 
 def named(rows, name):
@@ -107,9 +101,11 @@ def test_what_comes_later_changes_nothing(store):
     add_lifecycle(store, numbers[0], -1)
 
     after = compute(store, AS_OF, numbers)
-    again = _Aggregates(store, AS_OF, None).rows(numbers)
+    build(store, 6, AS_OF, "", lambda: AS_OF)
+    numbers_again, again = feature_rows(store, 6, -1, 1_000)
 
     np.testing.assert_allclose(after, before, rtol=1e-5, equal_nan=True)
+    np.testing.assert_array_equal(numbers_again, numbers)
     np.testing.assert_array_equal(again, before)
 
 
@@ -207,4 +203,3 @@ def test_a_number_nobody_knows_has_a_row(store):
 def test_every_feature_has_a_name_of_its_own_and_a_description():
     assert len(set(NAMES)) == len(FEATURES)
     assert all(feature.description for feature in FEATURES)
-    assert domain.MIN_REPEATED == 3

@@ -25,11 +25,11 @@ from services.common.feed.rows import (
     MARK_STEPS,
     ROW,
     Digest,
-    positions,
     round_marks,
     updated,
     values_of,
 )
+from services.common.places import place
 
 numbers = st.one_of(st.integers(1, 300_000), st.integers(1, 2**63 - 1))
 states = st.dictionaries(numbers, st.integers(0, 2**64 - 1), max_size=40)
@@ -90,13 +90,13 @@ def test_a_value_is_the_eight_bytes_after_the_number(state):
 
 
 @given(states, st.lists(numbers))
-def test_positions_finds_what_is_there_and_nothing_else(state, wanted):
+def test_place_finds_what_is_there_and_nothing_else(state, wanted):
     rows = rows_of(state)
 
-    at, there = positions(rows["number"], np.array(wanted, dtype=np.int64))
+    at, there = place(rows["number"], np.array(wanted, dtype=np.int64))
 
     assert there.tolist() == [n in state for n in wanted]
-    assert rows["number"][at].tolist() == [n for n in wanted if n in state]
+    assert rows["number"][at[there]].tolist() == [n for n in wanted if n in state]
 
 
 @pytest.mark.parametrize(

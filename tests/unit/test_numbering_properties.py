@@ -24,6 +24,7 @@ from services.common.numbering import (
     parse_column,
 )
 from services.common.numbering.keys import SATELLITE_3, SATELLITE_4, kind_of
+from services.common.numbering.parser import number_of, resolve
 from services.common.numbering.plan import MIIT, OBSERVED, load_plan
 from services.common.numbering.segments import FIRST_SEGMENT, load_segments
 
@@ -349,3 +350,15 @@ def test_service_rows_have_the_kind_that_their_keys_tell() -> None:
     for row in rows:
         number = from_key((2 << 60) + int(row.prefix.ljust(min(row.lengths), "0")) * 100)
         assert number.kind == kind_of(number.key) == row.kind
+
+
+@given(st.from_regex(r"\+861[0-9]{10}", fullmatch=True), st.sampled_from(REGIONS))
+@example("+8610000000000", "CN")
+@example("+8613８00138000", "CN")
+@settings(max_examples=400)
+def test_the_short_way_of_a_mobile_wire_form_gives_what_the_long_one_does(raw, region) -> None:
+    key, extension = resolve(load_plan(), raw, region)
+
+    found = number_or_none(raw, region)
+
+    assert found == (number_of(key, extension) if key > 0 else None)

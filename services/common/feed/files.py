@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.common.errors import InvalidArgument
-from services.common.feed.rows import I64, ROW, Rows
+from services.common.feed.rows import ROW, Rows
+from services.common.places import I64
 
 ROW_GROUP = 1 << 20
 _TYPES = {

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-I64 = npt.NDArray[np.int64]
+from services.common.places import I64, place
+
 Rows = npt.NDArray[Any]
 """Array of ROW, ascending by number, each number once."""
 
@@ -59,7 +60,8 @@ def updated(rows: Rows, removals: I64, additions: Rows) -> Rows:
     """
     keep = np.ones(len(rows), dtype=bool)
     gone = np.union1d(removals, additions["number"])
-    keep[positions(rows["number"], gone)[0]] = False
+    at, there = place(rows["number"], gone)
+    keep[at[there]] = False
     kept = rows[keep]
     at = np.searchsorted(kept["number"], additions["number"]) + np.arange(len(additions))
     result = np.empty(len(kept) + len(additions), dtype=ROW)
@@ -68,15 +70,6 @@ def updated(rows: Rows, removals: I64, additions: Rows) -> Rows:
     result[at] = additions
     result[~is_new] = kept
     return result
-
-
-def positions(sorted_numbers: I64, wanted: I64) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Places of those of `wanted` that are there, and which of them are, bool (len(wanted),)."""
-    if not len(sorted_numbers):
-        return np.zeros(0, dtype=np.int64), np.zeros(len(wanted), dtype=bool)
-    at = np.minimum(np.searchsorted(sorted_numbers, wanted), len(sorted_numbers) - 1)
-    there = sorted_numbers[at] == wanted
-    return at[there], there
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def check_region(region: str) -> str:
             "FIELD_OUT_OF_RANGE",
             f"region {region[:MAX_ECHO_CHARS]!r} is no ISO 3166 code with a numbering plan",
             field="region",
-            region=region[:MAX_ECHO_CHARS],
+            value=region[:MAX_ECHO_CHARS],
+            expected="ISO 3166-1 alpha-2",
         )
     return upper
 
