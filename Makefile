@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench bench-truth models proto fmt golden lock clean
+.PHONY: help run demo test check bench bench-truth models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -58,6 +58,7 @@ $(STATE)/tools: requirements-dev.txt $(STATE)/runtime
 $(STATE)/peers: requirements-bench.txt $(STATE)/tools
 	@echo "installing the peers of the benchmarks into $(VENV)"
 	@$(PIP) -r requirements-bench.txt
+	$(call debian,redis-server,command -v redis-server)
 	@touch $@
 
 $(STATE)/clickhouse: $(STATE)/venv
@@ -115,6 +116,19 @@ fmt: $(STATE)/tools ## format code and protos
 
 golden: $(STATE)/protos $(STATE)/tools ## rewrite the stored outputs; review the difference
 	@ZHENGMING_REWRITE_GOLDEN=1 $(PY) -m pytest tests/golden
+
+# Where no registry can be reached: make image BASE=localhost/python-base:bookworm
+VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
+BASE    ?= docker.io/library/python:3.11-slim
+# This machine's certificates and settings of pip, for the time of the build.
+MOUNTS  := $(foreach path,/etc/ssl/certs $(HOME)/.config/pip,$(if $(wildcard $(path)),\
+             -v $(path):$(subst $(HOME)/.config/pip,/root/.config/pip,$(path)):ro))
+
+image: $(STATE)/venv ## the container image zhengming:VERSION, with podman
+	$(call debian,podman,command -v podman)
+	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
+	  -f Containerfile -t localhost/zhengming:$(VERSION) .
+	@podman images localhost/zhengming:$(VERSION) --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
 lock: $(STATE)/venv ## pin requirements*.in again, with hashes
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv

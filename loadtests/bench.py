@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_store", "bench_serving", "bench_truth")
+BENCHMARKS = ("bench_store", "bench_numbers", "bench_serving", "bench_truth")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """How fast numbers are normalised, and where and why we differ from `phonenumbers`.
 
-    nice -n 10 python loadtests/bench_numbers.py [--peer-sample N]
+    python -m loadtests.bench_numbers [--peer-sample N]
 
 Reads cn_mobile_segments, cn_service_numbers and the two FTC sets from $ZHENGMING_DATA (default
 ../shared/data). One thread does the work; both sides run in the same process, one after the other.

@@ -32,8 +32,8 @@ from services.console.accounts import Accounts
 from services.console.web import Upstream as ConsoleUpstream
 from services.console.web import create_app
 from services.features import server as features
+from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
-from services.ingest import taxonomy
 from services.ingest.commit import Committer
 from services.reputation import feed_server
 from services.reputation import server as reputation
@@ -44,7 +44,7 @@ from services.scoring import server as scoring
 from services.scoring.registry import Registry
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, taxonomy_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
@@ -175,6 +175,8 @@ class Application:
             taxonomy_servicer = taxonomy.TaxonomyServicer(store, committer, clock)
             registrations.append(lambda s: ingest.register(s, ingest_servicer))
             registrations.append(lambda s: taxonomy.register(s, taxonomy_servicer))
+            number_servicer = numbers.NumberServicer(store, clock)
+            registrations.append(lambda s: numbers.register(s, number_servicer))
         server_address = _Late()
         stubs.own = server_address
         if "features" in names:
@@ -256,6 +258,7 @@ class Application:
             ConsoleUpstream(
                 ingest=stubs.ingest,
                 taxonomy=stubs.taxonomy,
+                numbers=stubs.numbers,
                 arbitration=stubs.arbitration,
                 disputes=stubs.disputes,
                 reputation=stubs.reputation,
@@ -321,6 +324,10 @@ class _Stubs:
     @property
     def taxonomy(self) -> taxonomy_pb2_grpc.TaxonomyServiceStub:
         return self._lazy("ingest", taxonomy_pb2_grpc.TaxonomyServiceStub)
+
+    @property
+    def numbers(self) -> number_pb2_grpc.NumberServiceStub:
+        return self._lazy("ingest", number_pb2_grpc.NumberServiceStub)
 
     @property
     def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:

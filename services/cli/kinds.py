@@ -227,12 +227,48 @@ def registry(
         if end:
             item.valid_until_time.FromMilliseconds(int(times_ms([end])[0]))
         items.append(item)
+    _send_registrations(stubs, items, path, line, tally)
+
+
+def _send_registrations(
+    stubs: Any, items: Sequence[Any], path: Path, line: int, tally: Tally
+) -> None:
     _items(
         lambda batch: stubs.ingest.SubmitRegistry(
             ingest_pb2.SubmitRegistryRequest(registrations=batch), timeout=SEND_TIMEOUT_S
         ),
         items, path, line, tally,
     )  # fmt: skip
+
+
+_PURPOSES = {"快递物流": "A4100", "外卖订餐": "A4110", "租车代驾": "A4120"}
+_SERVICE = "A4200"
+
+
+def service_numbers(
+    stubs: Any, path: Path, line: int, table: pa.Table, seen: dict[bytes, int], tally: Tally
+) -> None:
+    """Community lists of organisations' numbers: number, organization, category, number_type.
+
+    Emergency and government numbers are registered as C01. Numbers of the plan's service ranges
+    (95, 96, 400, 800, carriers') are C04, all others C03. The purpose follows from the industry:
+    delivery and transport by their own category, else customer service. Such a list is nobody's
+    official assignment: whether outbound calls are allowed stays unsaid.
+    """
+    require(table, path, ("number", "organization", "category", "number_type"))
+    columns = (texts(table, n) for n in ("number", "organization", "category", "number_type"))
+    items = []
+    for number, holder, industry, kind in zip(*columns, strict=True):
+        public = industry == "政府机构" or kind == "emergency_or_gov_short"
+        ranged = kind in ("95_short", "96_short", "400", "800", "carrier_short")
+        identity = "C01" if public else "C04" if ranged else "C03"
+        purpose = "" if public else _PURPOSES.get(industry, _SERVICE)
+        items.append(
+            ingest_pb2.Registration(
+                number=number, holder=holder, identity=identity, purpose=purpose
+            )
+        )
+    _send_registrations(stubs, items, path, line, tally)
 
 
 def refusals(
@@ -284,6 +320,7 @@ KINDS: dict[str, Sender] = {
     "behaviour": behaviour,
     "lifecycle": lifecycle,
     "registry": registry,
+    "service-numbers": service_numbers,
     "refusals": refusals,
     "decisions": decisions,
     "ftc-dnc": ftc,

@@ -33,8 +33,10 @@ from services.cli.target import Target
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
+from zhengming.ingest.v1 import number_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
+from zhengming.type.v1 import number_pb2 as type_pb2
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -234,12 +236,17 @@ def explain(
     with _connect() as stubs:
         request = reputation_pb2.ExplainReputationRequest(number=number, region=region)
         answer = stubs.reputation.ExplainReputation(request, timeout=60)
+        asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number], region=region)
+        described = stubs.numbers.BatchDescribeNumbers(asked, timeout=60).results[0].number
     if Target.as_json:
         found = MessageToDict(answer, preserving_proto_field_name=True)
+        found["number"] = MessageToDict(described, preserving_proto_field_name=True)
         print(json.dumps(found, ensure_ascii=False))
         return
     found = answer.reputation
     console.print(f"{found.number}  level {found.level}  risk {found.risk:.3f}  rule {found.rule}")
+    for said in texts_of(described):
+        console.print(f"  {said}", markup=False)
     for reason in answer.reasons:
         console.print(f"  {reason.text_zh} · {reason.text_en}", markup=False)
     table = Table("source", "label", "category", "marks", "weight", "log odds", "last mark")
@@ -256,6 +263,23 @@ def explain(
     console.print(table)
     if answer.former_mark_count:
         console.print(f"{answer.former_mark_count} marks of an earlier holder do not count")
+
+
+def texts_of(described: number_pb2.DescribedNumber) -> list[str]:
+    """What a number is, in a line each for plan, port and registration."""
+    facts = described.facts
+    kind = type_pb2.NumberKind.Name(facts.kind).removeprefix("NUMBER_KIND_")
+    place = " ".join(part for part in (facts.province, facts.city) if part)
+    issued = f"issued by {facts.issuing_carrier_zh}" if facts.issuing_carrier else ""
+    lines = [
+        " · ".join(p for p in (kind, facts.country, facts.service_range_zh, place, issued) if p)
+    ]
+    if described.ported_to_carrier:
+        lines.append(f"ported to {described.ported_to_carrier}")
+    if described.registered_holder:
+        use = f"{described.registered_identity}, {described.registered_purpose or 'no purpose'}"
+        lines.append(f"registered: {described.registered_holder} ({use})")
+    return lines
 
 
 @app.command()

@@ -12,7 +12,7 @@ from services.__main__ import Application, environment
 from services.common import operations, rpc
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2_grpc, taxonomy_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
@@ -26,6 +26,7 @@ class Stubs:
 
     ingest: ingest_pb2_grpc.IngestServiceStub
     taxonomy: taxonomy_pb2_grpc.TaxonomyServiceStub
+    numbers: number_pb2_grpc.NumberServiceStub
     features: features_pb2_grpc.FeaturesServiceStub
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
@@ -40,6 +41,7 @@ class Stubs:
         return cls(
             ingest_pb2_grpc.IngestServiceStub(channel),
             taxonomy_pb2_grpc.TaxonomyServiceStub(channel),
+            number_pb2_grpc.NumberServiceStub(channel),
             features_pb2_grpc.FeaturesServiceStub(channel),
             arbitration_pb2_grpc.ArbitrationServiceStub(channel),
             dispute_pb2_grpc.DisputeServiceStub(channel),

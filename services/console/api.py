@@ -15,13 +15,14 @@ import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from services.common import rpc
 from services.common.errors import InvalidArgument
 from services.common.wire import check_batch
 from services.console import limits, web
 from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, site
 from zhengming.arbitration.v1 import dispute_pb2
-from zhengming.ingest.v1 import ingest_pb2
+from zhengming.ingest.v1 import ingest_pb2, number_pb2
 from zhengming.reputation.v1 import reputation_pb2
 
 pages = flask.Blueprint("api", __name__, url_prefix="/api/v1")
@@ -55,6 +56,19 @@ def reputation(number: str) -> Any:
             reputation_pb2.GetReputationRequest(number=number), timeout=CALL_S
         )
     )
+
+
+@pages.get("/numbers/<number>")
+def number(number: str) -> Any:
+    """Say what a number is by the numbering plan."""
+    web.limit(limits.LOOKUP)
+    found = site().upstream.numbers.BatchDescribeNumbers(
+        number_pb2.BatchDescribeNumbersRequest(numbers=[number]), timeout=CALL_S
+    )
+    result = found.results[0]
+    if result.HasField("error"):
+        raise rpc.from_status_proto(result.error) or AssertionError(result.error.message)
+    return _answer(result.number.facts)
 
 
 @pages.post("/reputations:batchGet")

@@ -12,9 +12,10 @@ from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
-from zhengming.ingest.v1 import ingest_pb2, taxonomy_pb2
+from zhengming.ingest.v1 import ingest_pb2, number_pb2, taxonomy_pb2
 from zhengming.reputation.v1 import reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
+from zhengming.type.v1 import number_pb2 as type_pb2
 
 pages = flask.Blueprint("staff", __name__)
 
@@ -250,6 +251,8 @@ def numbers() -> Any:
         disputes = site().upstream.disputes.ListDisputes(
             pb.ListDisputesRequest(reader=account.name, number=number), timeout=CALL_S
         )
+        asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number])
+        described = site().upstream.numbers.BatchDescribeNumbers(asked, timeout=CALL_S)
         explained, case = explaining.result(), filing.result()
     except grpc.RpcError as error:
         flask.flash(web.told(web.translated(error)), "error")
@@ -259,10 +262,12 @@ def numbers() -> Any:
         number=number,
         explained=explained,
         case=case,
+        described=described.results[0].number,
         found=disputes,
         timeline=_timeline(case),
         pb=pb,
         reputation_pb2=reputation_pb2,
+        NumberKind=type_pb2.NumberKind,
     )
 
 

@@ -18,7 +18,7 @@ from services.console import language, limits, plots
 from services.console.accounts import Account, Accounts
 from services.console.limits import Limits, Rate
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2_grpc, taxonomy_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
@@ -51,6 +51,7 @@ class Upstream:
 
     ingest: ingest_pb2_grpc.IngestServiceStub
     taxonomy: taxonomy_pb2_grpc.TaxonomyServiceStub
+    numbers: number_pb2_grpc.NumberServiceStub
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub

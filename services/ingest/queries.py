@@ -260,3 +260,29 @@ def mappings(store: Store) -> pa.Table:
     return store.query(
         f"SELECT {', '.join(confirmed.COLUMNS)} FROM mappings ORDER BY confirmed_ms, label"
     )
+
+
+def ports(store: Store, numbers: npt.NDArray[np.int64], now_ms: int) -> pa.Table:
+    """number, carrier and at_ms of each number's last port since its last assignment."""
+    return store.query(
+        """
+        SELECT number, argMax(carrier, occurred_ms) AS carrier, argMax(kind, occurred_ms) AS last,
+            max(occurred_ms) AS at_ms
+        FROM (SELECT number, occurred_ms, kind, carrier FROM lifecycle
+              WHERE occurred_ms <= %(now)s AND number IN (SELECT number FROM {asked}))
+        GROUP BY number HAVING last = 3
+        """,
+        {"now": now_ms},
+        {"asked": {"number": numbers}},
+    )
+
+
+def registrations(store: Store, now_ms: int) -> pa.Table:
+    """number, prefix, holder, identity and purpose of the registrations in force."""
+    return store.query(
+        """
+        SELECT number, prefix, holder, identity, purpose FROM registry FINAL
+        WHERE valid_from_ms <= %(now)s AND valid_until_ms > %(now)s
+        """,
+        {"now": now_ms},
+    )

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import numpy as np
 from google.longrunning import operations_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import rpc
 from services.common.errors import DomainError, InvalidArgument, NotFound
@@ -29,6 +30,8 @@ PADDING_OVERHEAD = 3
 """Tag and length of the padding itself."""
 MAX_PAGE = 100_000
 DEFAULT_PAGE = 50_000
+MIN_SHARE = 0.01
+"""Categories below it are left out of a distribution."""
 EXPIRY_MS = 24 * 3_600_000
 """A published value should be asked for again after a day: marks age."""
 
@@ -263,15 +266,22 @@ def to_wire(number: Number, row: tuple[Any, ...] | None) -> pb.Reputation:
         model_version=model,
         rule=rule,
     )
-    for item, share in zip(categories, probabilities, strict=True):
-        if share >= 0.01:
-            message.distribution.add(category=category_code(int(item)), probability=float(share))
+    for item, share in zip(categories.tolist(), probabilities.tolist(), strict=True):
+        if share >= MIN_SHARE:
+            message.distribution.add(category=category_code(item), probability=share)
     if first_ms:
-        message.first_mark_time.FromMilliseconds(int(first_ms))
-        message.last_mark_time.FromMilliseconds(int(last_ms))
-    message.update_time.FromMilliseconds(int(update_ms))
-    message.expire_time.FromMilliseconds(int(update_ms) + EXPIRY_MS)
+        _set_time(message.first_mark_time, int(first_ms))
+        _set_time(message.last_mark_time, int(last_ms))
+    _set_time(message.update_time, int(update_ms))
+    _set_time(message.expire_time, int(update_ms) + EXPIRY_MS)
     return message
+
+
+def _set_time(field: Timestamp, value_ms: int) -> None:
+    """As FromMilliseconds, without its checks: a third of the time of an answer."""
+    field.seconds, rest = divmod(value_ms, 1000)
+    if rest:
+        field.nanos = rest * 1_000_000
 
 
 def register(server: grpc.Server, servicer: ReputationServicer) -> None:

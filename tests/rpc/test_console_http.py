@@ -44,6 +44,7 @@ def application(services, accounts, scale=1e5):
     upstream = Upstream(
         stubs.ingest,
         stubs.taxonomy,
+        stubs.numbers,
         stubs.arbitration,
         stubs.disputes,
         stubs.reputation,
