@@ -39,8 +39,12 @@ def in_process(
     database: str = "",
     clock: SetClock | None = None,
     address: str = "127.0.0.1:0",
+    follow: bool = True,
 ) -> Iterator[InProcess]:
-    """Services over a database of the engine at `path`; dropped at the end unless named."""
+    """Services over a database of the engine at `path`; dropped at the end unless named.
+
+    Without `follow`, nothing is published but by the pipeline.
+    """
     name = database or f"rpc_{next(_databases)}"
     clock = clock or SetClock()
     application = Application(
@@ -55,7 +59,8 @@ def in_process(
         ),
         clock=clock,
     )
-    application.follow()
+    if follow:
+        application.follow()
     try:
         with rpc.connect(application.address) as channel:
             yield InProcess(application, Stubs.of(channel), clock)

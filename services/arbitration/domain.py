@@ -2,19 +2,31 @@
 
 For number i with marks j of labels y_j, and categories k (0: an ordinary number):
 
-    log post_i(k) = log prior(k) + Σ_j w_j · log P(y_j | k, source of j) − log Z
+    log post_i(k) = log prior(k) + Σ_j w_j · log[h_j · C_s(y_j | k) + (1 − h_j) · q_s(y_j)] − log Z
 
-(Dawid and Skene 1979, doi 10.2307/2346806). A source answers in its own words, so its matrix has
-a column for each of its labels. The matrices are smoothed towards what the crosswalk says that a
-label means (Dirichlet, as Raykar et al. 2010, JMLR 11:1297).
+(Dawid and Skene 1979, doi 10.2307/2346806; honesty h as in `honesty`). A source answers in its
+own words, so its matrix C has a column for each of its labels. The matrices are smoothed towards
+what the crosswalk says that a label means (Dirichlet, as Raykar et al. 2010, JMLR 11:1297).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+from services.arbitration.honesty import (
+    LEVELS,
+    QUARANTINE,
+    Honesty,
+    Reporters,
+    expected_strata,
+    lacks_call,
+    starting_honesty,
+)
+from services.common.places import place
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -46,6 +58,12 @@ USER = 1
 KIND_WEIGHTS = np.array([1.0, 1.0, 0.5, 0.25, 1.0, 1.0])
 """By MarkKind: imported lists and self-given names weigh less (china.md 6, three channels)."""
 
+TESTIFYING = 0.8
+"""Expected honesty of a kind of marks from which they judge others: in plain words, there was a
+call, nobody else spoke in the same minutes, and the reporter travels alone."""
+MIN_COPYING = 0.05
+"""Less than this is taken for none."""
+
 TOP = 5
 """Categories kept of a posterior."""
 
@@ -68,26 +86,54 @@ class Vocabulary:
     meaning: F64
     half_life_ms: F64
 
+    @cached_property
+    def source_keys(self) -> U64:
+        """The distinct sources, ascending, (S,)."""
+        return np.unique(self.sources)
+
+    @cached_property
+    def source_at(self) -> I64:
+        """Place of each label's source among them, (L,)."""
+        return np.searchsorted(self.source_keys, self.sources)
+
+    @cached_property
+    def top_category(self) -> I64:
+        """Place of each label's most probable category, (L,)."""
+        return np.asarray(self.meaning.argmax(axis=1))
+
+    @property
+    def source_count(self) -> int:
+        """How many distinct sources."""
+        return len(self.source_keys)
+
 
 @dataclass(frozen=True)
 class Marks:
-    """Marks that count, ordered by number; m entries each.
+    """Marks that stand, ordered by number; m entries each.
 
     Attributes:
         numbers: int64 (n,), the distinct numbers, ascending.
         number_at: int64 (m,), places in `numbers`, ascending.
         label_at: int64 (m,), places in the vocabulary.
+        source_at: int64 (m,), places among the vocabulary's distinct sources.
         weight: float64 (m,), in [0, 1] before saturation.
         occurred_ms: int64 (m,).
         reporter: uint64 (m,), 0 unknown.
+        trait: (m,), kind of the mark, see `honesty.traits`.
+        judges: bool (m,), whether it may judge reporters: made before a verdict was visible.
+        mark_key: uint64 (m,).
     """
 
     numbers: I64
     number_at: I64
     label_at: I64
+    source_at: I64
     weight: F64
     occurred_ms: I64
     reporter: U64
+    trait: I64
+    judges: npt.NDArray[np.bool_]
+    mark_key: U64
 
 
 @dataclass(frozen=True)
@@ -95,14 +141,28 @@ class Accuracies:
     """What a pass has learned.
 
     Attributes:
-        log_confusion: float64 (L, K), log P(label | category) within the label's source.
+        log_confusion: float64 (L, K), log P(label | category) within the label's source, by
+            honest marks.
+        log_noise: float64 (L,), log P(label) within the source by dishonest ones.
         log_prior: float64 (K,).
+        honesty: of marks, by kind and reporter.
+        copying: float64 (S, S), how far a source (column) repeats another (row), in [0, 1].
         iteration_count: iterations until the posteriors settled.
     """
 
     log_confusion: F64
+    log_noise: F64
     log_prior: F64
+    honesty: Honesty
+    copying: F64
     iteration_count: int = 0
+
+    def table(self) -> F64:
+        """Log-likelihood of each label at each level of honesty, (L * levels, K)."""
+        honest = LEVELS[None, :, None] * np.exp(self.log_confusion)[:, None, :]
+        other = (1 - LEVELS)[None, :, None] * np.exp(self.log_noise)[:, None, None]
+        width = self.log_confusion.shape[1]
+        return np.asarray(np.log(honest + other).reshape(-1, width))
 
 
 def latest_of_reporter(
@@ -143,33 +203,127 @@ def compare(number_at: I64, weight: F64, count: int) -> F64:
     return np.sqrt(np.divide(weight, best[number_at], out=np.zeros_like(weight), where=weight > 0))
 
 
-def saturate(marks: Marks, sources: U64) -> tuple[sparse.csr_matrix, F64]:
-    """Collapse the marks to weights by number and label.
+def mark_levels(marks: Marks, vocabulary: Vocabulary, honesty: Honesty) -> I64:
+    """Place of each mark's honesty in LEVELS, (m,).
 
-    Many marks of one source are worth less than as many sources: a total weight W > 1 of one
-    source counts 1 + ln W, for its reporters share its blind spots and its abuse.
-
-    Returns:
-        Weights, sparse (n, L); effective number of sources (n,), Kish 1965: (Σ w)² / Σ w².
+    A mark without a call that repeats what another source said of the number before is worth at
+    most what it repeats: copies of a lie are lies, however many there are.
     """
-    count, width = len(marks.numbers), len(sources)
-    raw = sparse.csr_matrix((marks.weight, (marks.number_at, marks.label_at)), shape=(count, width))
-    distinct, source_at = np.unique(sources, return_inverse=True)
-    member = sparse.csr_matrix(
-        (np.ones(width), (np.arange(width), source_at)), shape=(width, len(distinct))
-    )
-    total = (raw @ member).tocsr()
-    effective = total.copy()
-    effective.data = np.where(total.data > 1, 1 + np.log(np.maximum(total.data, 1)), total.data)
-    factor = total.copy()
-    factor.data = effective.data / np.maximum(total.data, 1e-300)
-    coo = raw.tocoo()
-    scale = np.asarray(factor[coo.row, source_at[coo.col]]).ravel() if coo.nnz else coo.data
-    weights = sparse.csr_matrix((coo.data * scale, (coo.row, coo.col)), shape=raw.shape)
-    sums = np.asarray(effective.sum(axis=1)).ravel()
-    squares = np.asarray(effective.multiply(effective).sum(axis=1)).ravel()
+    level = honesty.of_marks(marks.source_at, marks.trait, marks.reporter)
+    bare = lacks_call(marks.trait)
+    if not bare.any() or vocabulary.source_count < 2:
+        return level
+    category = vocabulary.top_category[marks.label_at]
+    key = marks.number_at * len(vocabulary.categories) + category
+    rows = np.flatnonzero(np.isin(key, key[bare]))
+    rows = rows[np.lexsort((marks.occurred_ms[rows], key[rows]))]
+    _, group = np.unique(key[rows], return_inverse=True)
+    base = group * (len(LEVELS) + 1)
+    capped = level.copy()
+    for source in np.unique(marks.source_at[rows[bare[rows]]]).tolist():
+        mine = marks.source_at[rows] == source
+        # Highest level so far within the group, of other sources: bases ascend by group.
+        heard = np.maximum.accumulate(np.where(mine, base, base + 1 + level[rows])) - base - 1
+        repeats = mine & bare[rows] & (heard >= 0)
+        at = rows[repeats]
+        capped[at] = np.minimum(level[at], heard[repeats])
+    return capped
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Marks summed by number, label and level of honesty.
+
+    Attributes:
+        cells: sparse (n, L * levels): weight of each.
+        pairs: sparse (p, L * levels): the same by number and source, of the marks that may testify
+            for or against others.
+        pair_number, pair_source: int64 (p,), ascending by both.
+        pair_says: int64 (p,), place of the category that the source's marks mean most.
+        pair_first_ms: int64 (p,), time of its first mark.
+        pair_own: float64 (p,), share of what it says that it does not copy.
+        effective_sources: float64 (n,), Kish 1965: (Σ w)² / Σ w².
+        mark_cell: int64 (m,), column of each mark in `cells`.
+        mark_pair: int64 (m,), row of each mark in `pairs`.
+        mark_weight: float64 (m,), what each mark adds to its cell.
+    """
+
+    cells: sparse.csr_matrix
+    pairs: sparse.csr_matrix
+    pair_number: I64
+    pair_source: I64
+    pair_says: I64
+    pair_first_ms: I64
+    pair_own: F64
+    effective_sources: F64
+    mark_cell: I64
+    mark_pair: I64
+    mark_weight: F64
+
+
+def weigh(marks: Marks, level_at: I64, vocabulary: Vocabulary, copying: F64) -> Weighed:
+    """Collapse the marks to weights by number, label and level of honesty.
+
+    Marks in quarantine weigh nothing: of a hundred marks that are nearly all lies, the rest of
+    truth in each would add up. Many marks of one source are worth less than as many sources:
+    honest marks of a total weight W > 1 of one source count 1 + ln W, for its reporters share its
+    blind spots. A source that repeats on a number what another said before counts less by as much
+    as it is known to copy.
+
+    Args:
+        level_at: (m,), place of each mark's honesty in LEVELS.
+        copying: (S, S), as in `Accuracies`.
+    """
+    count, sources = len(marks.numbers), vocabulary.source_count
+    counts = LEVELS[level_at] >= QUARANTINE
+    weight = np.where(counts, marks.weight, 0.0)
+    honest = weight * LEVELS[level_at]
+    key, pair = np.unique(marks.number_at * sources + marks.source_at, return_inverse=True)
+    pair_number, pair_source = key // sources, key % sources
+    total = np.bincount(pair, honest, minlength=len(key))
+    counted = np.where(total > 1, 1 + np.log(np.maximum(total, 1)), total)
+    first = np.full(len(key), np.iinfo(np.int64).max)
+    np.minimum.at(first, pair, marks.occurred_ms)
+    says = _says(pair, vocabulary.top_category[marks.label_at], honest, len(key))
+    own = _own_word(pair_number, pair_source, says, first, copying)
+    factor = own * np.divide(counted, total, out=np.zeros(len(key)), where=total > 0)
+    cell = marks.label_at * len(LEVELS) + level_at
+    weight = weight * factor[pair]
+    width = len(vocabulary.labels) * len(LEVELS)
+    cells = sparse.csr_matrix((weight, (marks.number_at, cell)), shape=(count, width))
+    testifies = expected_strata()[marks.trait] >= TESTIFYING
+    spoken_for = np.where(testifies, weight, 0.0)
+    pairs = sparse.csr_matrix((spoken_for, (pair, cell)), shape=(len(key), width))
+    spoken = counted * own
+    sums = np.bincount(pair_number, spoken, minlength=count)
+    squares = np.bincount(pair_number, spoken**2, minlength=count)
     kish = np.divide(sums**2, squares, out=np.zeros(count), where=squares > 0)
-    return weights, kish
+    return Weighed(
+        cells, pairs, pair_number, pair_source, says, first, own, kish, cell, pair, weight
+    )
+
+
+def _says(pair: I64, category_at: I64, weight: F64, count: int) -> I64:
+    """The category with most weight of each pair, (count,)."""
+    width = int(category_at.max(initial=0)) + 1
+    key, at = np.unique(pair * width + category_at, return_inverse=True)
+    sums = np.bincount(at, weight, minlength=len(key))
+    order = np.lexsort((sums, key // width))
+    says = np.zeros(count, dtype=np.int64)
+    says[(key // width)[order]] = (key % width)[order]
+    return says
+
+
+def _own_word(number: I64, source: I64, says: I64, first_ms: I64, copying: F64) -> F64:
+    """Share of each pair's word that is its own, (p,)."""
+    own = np.ones(len(number))
+    for original, copier in zip(*np.nonzero(copying > MIN_COPYING), strict=True):
+        one, other = np.flatnonzero(source == original), np.flatnonzero(source == copier)
+        at, there = place(number[one], number[other])
+        one, other = one[at[there]], other[there]
+        same = (says[one] == says[other]) & (first_ms[one] <= first_ms[other])
+        own[other[same]] *= 1 - copying[original, copier]
+    return own
 
 
 def starting_confusion(vocabulary: Vocabulary, frequency: F64) -> F64:
@@ -179,76 +333,52 @@ def starting_confusion(vocabulary: Vocabulary, frequency: F64) -> F64:
         vocabulary: labels and meanings.
         frequency: (L,), how often each label occurs; sums are taken within a source.
     """
-    frequency = frequency + 1.0
-    _, source_at = np.unique(vocabulary.sources, return_inverse=True)
-    by_source = np.bincount(source_at, frequency)
-    mix = (frequency / by_source[source_at])[:, None]
-    joint = vocabulary.meaning * frequency[:, None]
-    total = np.zeros((len(by_source), joint.shape[1]))
-    np.add.at(total, source_at, joint)
-    total = total[source_at]
+    mix = label_mix(vocabulary, frequency)[:, None]
+    joint = vocabulary.meaning * (frequency + 1.0)[:, None]
+    total = np.zeros((vocabulary.source_count, joint.shape[1]))
+    np.add.at(total, vocabulary.source_at, joint)
+    total = total[vocabulary.source_at]
     meant = np.divide(joint, total, out=np.repeat(mix, joint.shape[1], axis=1), where=total > 0)
     return COMPETENCE * meant + (1 - COMPETENCE) * mix
 
 
-def posterior(weights: sparse.csr_matrix, accuracies: Accuracies) -> F64:
-    """P(category | marks) for each number, (n, K)."""
-    log_post = weights @ accuracies.log_confusion + accuracies.log_prior
-    log_post -= log_post.max(axis=1, keepdims=True)
-    np.exp(log_post, out=log_post)
-    log_post /= log_post.sum(axis=1, keepdims=True)
-    return np.asarray(log_post)
+def posterior(cells: sparse.csr_matrix, accuracies: Accuracies, table: F64 | None = None) -> F64:
+    """P(category | marks) for each row of `Weighed.cells`, (n, K)."""
+    return softmax(cells @ (accuracies.table() if table is None else table) + accuracies.log_prior)
 
 
-def starting_accuracies(vocabulary: Vocabulary, frequency: F64) -> Accuracies:
+def softmax(scores: F64) -> F64:
+    """Rows of probabilities from rows of logarithms; works in place."""
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return np.asarray(scores)
+
+
+def starting_accuracies(
+    vocabulary: Vocabulary, frequency: F64, reporters: Reporters | None = None
+) -> Accuracies:
     """What is believed before any pass: categories as common as the labels make them."""
     meant = (frequency + 1e-3) @ vocabulary.meaning if len(vocabulary.labels) else np.zeros(1)
     meant = meant + 1e-6
     meant[0] = 0.0
     prior = (1 - ORDINARY_PRIOR) * meant / max(meant.sum(), 1e-300)
     prior[0] = ORDINARY_PRIOR if len(prior) > 1 else 1.0
-    return Accuracies(np.log(starting_confusion(vocabulary, frequency)), np.log(prior))
+    sources = vocabulary.source_count
+    return Accuracies(
+        log_confusion=np.log(starting_confusion(vocabulary, frequency)),
+        log_noise=np.log(label_mix(vocabulary, frequency)),
+        log_prior=np.log(prior),
+        honesty=starting_honesty(sources, reporters or Reporters()),
+        copying=np.zeros((sources, sources)),
+    )
 
 
-def learn(
-    vocabulary: Vocabulary,
-    weights: sparse.csr_matrix,
-    gold: Mapping[int, int],
-    max_iterations: int = 30,
-    tolerance: float = 1e-4,
-) -> Accuracies:
-    """Run EM until the mean posterior moves by less than the tolerance.
-
-    Args:
-        vocabulary: labels and meanings.
-        weights: (n, L) from `saturate`.
-        gold: row -> place of the decided category.
-    """
-    frequency = np.asarray(weights.sum(axis=0)).ravel()
-    start = starting_accuracies(vocabulary, frequency)
-    pseudo = SMOOTHING_MARKS * np.exp(start.log_confusion)
-    _, source_at = np.unique(vocabulary.sources, return_inverse=True)
-    prior_counts = PRIOR_STRENGTH * np.exp(start.log_prior)
-    marked = np.diff(weights.indptr) > 0
-    accuracies, before = start, np.zeros(len(vocabulary.categories))
-    rows, places = np.array(list(gold), dtype=np.int64), np.array(list(gold.values()), np.int64)
-    for iteration in range(1, max_iterations + 1):
-        post = posterior(weights, accuracies)
-        if len(rows):
-            post[rows] = 0.0
-            post[rows, places] = 1.0
-        counts = weights.T @ post + pseudo
-        total = np.zeros((source_at.max(initial=0) + 1, counts.shape[1]))
-        np.add.at(total, source_at, counts)
-        prior = prior_counts + post[marked].sum(axis=0)
-        mean = prior / prior.sum()
-        accuracies = Accuracies(
-            np.log(counts / total[source_at]), np.log(mean), iteration_count=iteration
-        )
-        if np.abs(mean - before).max() < tolerance:
-            break
-        before = mean
-    return accuracies
+def label_mix(vocabulary: Vocabulary, frequency: F64) -> F64:
+    """Share of each label among those of its source, (L,)."""
+    weight = frequency + 1.0
+    total = np.bincount(vocabulary.source_at, weight, minlength=vocabulary.source_count)
+    return np.asarray(weight / total[vocabulary.source_at])
 
 
 def top_categories(

@@ -1,6 +1,7 @@
 """Arbitration over the store: what both ways of running share, full and incremental."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.arbitration import domain, queries
+from services.arbitration import domain, learning, queries
+from services.arbitration.honesty import (
+    LEVELS,
+    QUARANTINE,
+    TRAITS,
+    Honesty,
+    Reporters,
+    meet,
+    missing_calls,
+    traits,
+)
+from services.arbitration.learning import CHUNK
+from services.common.places import place
 from services.common.store import Store
 from services.common.taxonomy import confirmed, standard
 from services.common.taxonomy.crosswalk import Crosswalk
 
 I64 = npt.NDArray[np.int64]
+LEARNED = ("label_noise", "honesty", "source_honesty", "copying", "reporters")
 
 
 @dataclass(frozen=True)
@@ -24,11 +38,13 @@ class Arbitrated:
         numbers: int64 (n,).
         categories, probabilities: (n, up to 5), most probable first; category 0: ordinary.
         effective_sources: float64 (n,).
-        counts: int64 (n,) each: reporter_count, mark_count, former_mark_count, epoch,
-            epoch_start_ms, first_mark_ms, last_mark_ms.
+        counts: int64 (n,) each: reporter_count, mark_count, former_mark_count,
+            quarantined_count, epoch, epoch_start_ms, first_mark_ms, last_mark_ms. Marks in
+            quarantine are in no other count.
         decided_category: int64 (n,): -1 none, 0 cleared, else the category.
         decided_by: authority of each decision, "" without.
         evidence: number, label, mark_count, weight, last_mark_ms and log_odds of each row.
+        suspicions: number, mark_key and honesty of each mark in quarantine.
     """
 
     numbers: I64
@@ -39,6 +55,7 @@ class Arbitrated:
     decided_category: I64
     decided_by: list[str]
     evidence: dict[str, npt.NDArray[Any]]
+    suspicions: dict[str, npt.NDArray[Any]]
 
 
 class Engine:
@@ -59,15 +76,14 @@ class Engine:
             self._proof = queries.sources_with_proof(self._store)
         crosswalk, mapping_count = self._confirmed()
         vocabulary = self._vocabulary(crosswalk)
-        table, marks, context = self._read(as_of_ms, None, vocabulary)
-        weights, kish = domain.saturate(marks, vocabulary.sources)
+        table, marks, context = self._read(as_of_ms, None, vocabulary, None)
         gold = {
             row: int(np.searchsorted(vocabulary.categories, max(category, 0)))
             for row, category in enumerate(context.decided_category.tolist())
             if category >= 0 and category in vocabulary.categories
         }
-        accuracies = domain.learn(vocabulary, weights, gold)
-        found = self._judge(marks, context, vocabulary, accuracies, weights, kish)
+        accuracies = learning.learn(vocabulary, marks, gold, context.reporters, context.missing)
+        found = self._judge(marks, context, vocabulary, accuracies)
         self._write(run, found, vocabulary, accuracies)
         queries.finish_run(
             self._store, run, as_of_ms, len(found.numbers), len(marks.number_at),
@@ -83,15 +99,14 @@ class Engine:
         learned = self._current()
         if queries.mapping_count(self._store) != learned.mapping_count:
             learned = self._extend(learned)
-        table, marks, context = self._read(as_of_ms, numbers, learned.vocabulary)
+        known = learned.accuracies.honesty
+        table, marks, context = self._read(as_of_ms, numbers, learned.vocabulary, known)
         if table is not None:  # a label that the run did not know
             with self._lock:
                 self._labels = None
             learned = self._extend(learned)
-            _, marks, context = self._read(as_of_ms, numbers, learned.vocabulary)
-        vocabulary, accuracies = learned.vocabulary, learned.accuracies
-        weights, kish = domain.saturate(marks, vocabulary.sources)
-        found = self._judge(marks, context, vocabulary, accuracies, weights, kish)
+            _, marks, context = self._read(as_of_ms, numbers, learned.vocabulary, known)
+        found = self._judge(marks, context, learned.vocabulary, learned.accuracies)
         return found, learned.run
 
     def source_rows(self) -> tuple[int, list[tuple[str, int, float, int]]]:
@@ -182,7 +197,8 @@ class Engine:
             stored = queries.accuracies(self._store, newest)
             known = stored["category"].to_numpy().astype(np.uint16)
             vocabulary = self._vocabulary(crosswalk, np.unique(known))
-            accuracies = _restore(vocabulary, stored)
+            more = {name: queries.learned(self._store, name, newest) for name in LEARNED}
+            accuracies = _restore(vocabulary, stored, more)
         with self._lock:
             self._proof = queries.sources_with_proof(self._store)
             self._learned = _Learned(newest, vocabulary, accuracies, mapping_count)
@@ -203,16 +219,38 @@ class Engine:
             same = (meant == wider.meaning[at]).all(axis=1)
             log_confusion[np.ix_(at[same], columns)] = accuracies.log_confusion[same]
             log_prior[columns] = accuracies.log_prior
-            start = domain.Accuracies(log_confusion, log_prior, accuracies.iteration_count)
+            log_noise = start.log_noise.copy()
+            log_noise[at] = accuracies.log_noise
+            sources = np.searchsorted(wider.source_keys, before.source_keys)
+            stratum, copying = start.honesty.stratum.copy(), start.copying.copy()
+            stratum[sources] = accuracies.honesty.stratum
+            missing = start.honesty.missing.copy()
+            missing[sources] = accuracies.honesty.missing
+            copying[np.ix_(sources, sources)] = accuracies.copying
+            start = domain.Accuracies(
+                log_confusion,
+                log_noise,
+                log_prior,
+                Honesty(stratum, accuracies.honesty.reporters, missing),
+                copying,
+                accuracies.iteration_count,
+            )
         extended = _Learned(learned.run, wider, start, mapping_count)
         with self._lock:
             self._learned = extended
         return extended
 
     def _read(
-        self, as_of_ms: int, numbers: I64 | None, vocabulary: domain.Vocabulary
+        self,
+        as_of_ms: int,
+        numbers: I64 | None,
+        vocabulary: domain.Vocabulary,
+        known: Honesty | None,
     ) -> tuple[pa.Table | None, domain.Marks, "_Context"]:
-        """Marks that count and their context; the table is returned if a label is not known."""
+        """Marks that stand and their context; the table is returned if a label is not known.
+
+        Without known reporters and calls, those of these marks are counted.
+        """
         table = queries.marks(self._store, as_of_ms, numbers)
         columns = {name: table[name].to_numpy() for name in table.column_names}
         label = columns["label"].astype(np.uint64)
@@ -223,7 +261,7 @@ class Engine:
             if numbers is None:
                 raise RuntimeError("a mark has a label without a name")
             nothing: Any = np.zeros(0, np.int64)
-            empty = domain.Marks(*[nothing] * 6)
+            empty = domain.Marks(*[nothing] * 10)
             return table, empty, _Context.empty()
         number = columns["number"].astype(np.int64)
         epochs = queries.epochs(self._store, as_of_ms, numbers)
@@ -236,13 +274,12 @@ class Engine:
         former = np.bincount(
             np.searchsorted(universe, number[~present]), minlength=len(universe)
         ).astype(np.int64)
-        _, source_at = np.unique(columns["source"], return_inverse=True)
+        source_at = np.searchsorted(vocabulary.source_keys, columns["source"])
+        reporter = columns["reporter"].astype(np.uint64)
+        occurred = columns["occurred_ms"].astype(np.int64)
         stands = present.copy()
         stands[present] = domain.latest_of_reporter(
-            number[present],
-            source_at[present],
-            columns["reporter"][present],
-            columns["occurred_ms"][present],
+            number[present], source_at[present], reporter[present], occurred[present]
         )
         proof = np.isin(columns["source"], np.array(list(self._proof), dtype=np.uint64))
         weight = domain.mark_weights(
@@ -253,13 +290,34 @@ class Engine:
             columns["kind"],
         )
         number_at = np.searchsorted(universe, number[stands])
+        has_call, by_person = columns["has_call"] > 0, columns["kind"] == domain.USER
+        if known is None:
+            reporters = meet(number_at, source_at[stands], occurred[stands], reporter[stands])
+            missing = missing_calls(source_at, has_call, by_person, vocabulary.source_count)
+        else:
+            reporters, missing = known.reporters, known.missing
+        shown = _lookup(queries.verdicts(self._store, as_of_ms, numbers), "shown_ms", universe)
         marks = domain.Marks(
             numbers=universe,
             number_at=number_at,
             label_at=at[stands],
+            source_at=source_at[stands],
             weight=domain.compare(number_at, weight[stands], len(universe)),
-            occurred_ms=columns["occurred_ms"][stands].astype(np.int64),
-            reporter=columns["reporter"][stands].astype(np.uint64),
+            occurred_ms=occurred[stands],
+            reporter=reporter[stands],
+            trait=traits(
+                number_at,
+                source_at[stands],
+                occurred[stands],
+                reporter[stands],
+                proof[stands],
+                has_call[stands],
+                by_person[stands],
+                missing,
+                reporters,
+            ),
+            judges=(shown[number_at] == 0) | (occurred[stands] < shown[number_at]),
+            mark_key=columns["mark_key"][stands].astype(np.uint64),
         )
         epoch = _lookup(epochs, "epoch", universe)
         epoch_start = _lookup(epochs, "start_ms", universe)
@@ -269,7 +327,11 @@ class Engine:
             if decided["decided_at"][row].as_py() >= epoch_start[i]:
                 category[i] = decided["decided"][row].as_py()
                 decided_by[i] = decided["decided_by"][row].as_py()
-        return None, marks, _Context(former, epoch, epoch_start, category, decided_by)
+        return (
+            None,
+            marks,
+            _Context(former, epoch, epoch_start, category, decided_by, reporters, missing),
+        )
 
     def _judge(
         self,
@@ -277,43 +339,62 @@ class Engine:
         context: "_Context",
         vocabulary: domain.Vocabulary,
         accuracies: domain.Accuracies,
-        weights: object,
-        kish: npt.NDArray[np.float64],
     ) -> Arbitrated:
-        post = domain.posterior(weights, accuracies)
-        for row in np.flatnonzero(context.decided_category >= 0):
-            place = np.searchsorted(vocabulary.categories, context.decided_category[row])
-            if place < post.shape[1] and (
-                vocabulary.categories[place] == context.decided_category[row]
-            ):
-                post[row] = 0.0
-                post[row, place] = 1.0
-        categories, probabilities = domain.top_categories(post, vocabulary.categories)
-        count = len(marks.numbers)
-        first = np.full(count, np.iinfo(np.int64).max)
-        last = np.zeros(count, dtype=np.int64)
-        np.minimum.at(first, marks.number_at, marks.occurred_ms)
-        np.maximum.at(last, marks.number_at, marks.occurred_ms)
-        mark_count = np.bincount(marks.number_at, minlength=count)
+        level = domain.mark_levels(marks, vocabulary, accuracies.honesty)
+        weighed = domain.weigh(marks, level, vocabulary, accuracies.copying)
+        count, table = len(marks.numbers), accuracies.table()
+        width = min(domain.TOP, len(vocabulary.categories))
+        categories = np.zeros((count, width), dtype=np.uint16)
+        probabilities = np.zeros((count, width), dtype=np.float32)
+        best = np.zeros(count, dtype=np.int64)
+        at, known = place(
+            vocabulary.categories.astype(np.int64), np.maximum(context.decided_category, 0)
+        )
+        known &= context.decided_category >= 0
+        for first in range(0, count, CHUNK):
+            rows = slice(first, min(first + CHUNK, count))
+            post = domain.posterior(weighed.cells[rows], accuracies, table)
+            decided = known[rows]
+            post[decided] = 0.0
+            post[decided, at[rows][decided]] = 1.0
+            categories[rows], probabilities[rows] = domain.top_categories(
+                post, vocabulary.categories
+            )
+            if post.shape[1] > 1:
+                best[rows] = post[:, 1:].argmax(axis=1) + 1
+        honest = LEVELS[level]
+        counts_ = honest >= QUARANTINE
+        counted_at = marks.number_at[counts_]
+        first_ms = np.full(count, np.iinfo(np.int64).max)
+        last_ms = np.zeros(count, dtype=np.int64)
+        np.minimum.at(first_ms, counted_at, marks.occurred_ms[counts_])
+        np.maximum.at(last_ms, counted_at, marks.occurred_ms[counts_])
+        mark_count = np.bincount(counted_at, minlength=count)
         # latest_of_reporter leaves one mark a known reporter and source.
         counts = {
             "reporter_count": mark_count.astype(np.int64),
             "mark_count": mark_count.astype(np.int64),
             "former_mark_count": context.former,
+            "quarantined_count": np.bincount(marks.number_at[~counts_], minlength=count),
             "epoch": context.epoch,
             "epoch_start_ms": context.epoch_start_ms,
-            "first_mark_ms": np.where(mark_count > 0, first, 0),
-            "last_mark_ms": last,
+            "first_mark_ms": np.where(mark_count > 0, first_ms, 0),
+            "last_mark_ms": last_ms,
         }
         return Arbitrated(
             numbers=marks.numbers,
             categories=categories,
             probabilities=probabilities,
-            effective_sources=kish,
+            effective_sources=weighed.effective_sources,
             counts=counts,
             decided_category=context.decided_category,
             decided_by=context.decided_by,
-            evidence=_evidence(marks, vocabulary, accuracies, post, weights),
+            evidence=_evidence(marks, vocabulary, table, best, weighed),
+            suspicions={
+                "number": marks.numbers[marks.number_at[~counts_]],
+                "mark_key": marks.mark_key[~counts_],
+                "honesty": honest[~counts_].astype(np.float32),
+            },
         )
 
     def _write(
@@ -346,7 +427,40 @@ class Engine:
         )
         evidence = {name: c for name, c in found.evidence.items() if name != "log_odds"}
         queries.insert_run_rows(self._store, "evidence", run, evidence)
+        queries.insert_run_rows(self._store, "suspicions", run, found.suspicions)
+        self._write_learned(run, vocabulary, accuracies)
+
+    def _write_learned(
+        self, run: int, vocabulary: domain.Vocabulary, accuracies: domain.Accuracies
+    ) -> None:
         labels, width = len(vocabulary.labels), len(vocabulary.categories)
+        sources, keys = vocabulary.source_count, vocabulary.source_keys
+        known = accuracies.honesty.reporters
+        rows: dict[str, dict[str, npt.NDArray[Any]]] = {
+            "label_noise": {
+                "label": vocabulary.labels,
+                "log_probability": accuracies.log_noise,
+            },
+            "honesty": {
+                "source": np.repeat(keys, TRAITS),
+                "trait": np.tile(np.arange(TRAITS, dtype=np.uint16), sources),
+                "share": accuracies.honesty.stratum[:sources].ravel(),
+            },
+            "source_honesty": {"source": keys, "missing": accuracies.honesty.missing[:sources]},
+            "copying": {
+                "original": np.repeat(keys, sources),
+                "copier": np.tile(keys, sources),
+                "share": accuracies.copying.ravel(),
+            },
+            "reporters": {
+                "reporter": known.key,
+                "first_ms": known.first_ms,
+                "ring": known.ring,
+                "ratio": known.ratio,
+            },
+        }
+        for name, columns in rows.items():
+            queries.insert_run_rows(self._store, name, run, columns)
         queries.insert_run_rows(
             self._store,
             "accuracies",
@@ -380,11 +494,13 @@ class _Context:
     epoch_start_ms: I64
     decided_category: I64
     decided_by: list[str]
+    reporters: Reporters
+    missing: npt.NDArray[np.float64]
 
     @classmethod
     def empty(cls) -> "_Context":
         nothing = np.zeros(0, dtype=np.int64)
-        return cls(nothing, nothing, nothing, nothing, [])
+        return cls(nothing, nothing, nothing, nothing, [], Reporters(), np.zeros(0))
 
 
 def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:
@@ -406,7 +522,9 @@ def _lookup(table: pa.Table, name: str, numbers: I64) -> I64:
     return np.where(keys[at] == numbers, values[at], 0)
 
 
-def _restore(vocabulary: domain.Vocabulary, stored: pa.Table) -> domain.Accuracies:
+def _restore(
+    vocabulary: domain.Vocabulary, stored: pa.Table, more: Mapping[str, pa.Table]
+) -> domain.Accuracies:
     """Accuracies of a run, with starting values where it knew nothing."""
     start = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
     log_confusion, log_prior = start.log_confusion.copy(), start.log_prior.copy()
@@ -417,36 +535,48 @@ def _restore(vocabulary: domain.Vocabulary, stored: pa.Table) -> domain.Accuraci
     log_prior[column[is_prior]] = value[is_prior]
     row = np.searchsorted(vocabulary.labels, label[~is_prior])
     log_confusion[row, column[~is_prior]] = value[~is_prior]
-    return domain.Accuracies(log_confusion, log_prior)
+    columns = {
+        name: {column: table[column].to_numpy() for column in table.column_names}
+        for name, table in more.items()
+    }
+    log_noise, noise = start.log_noise.copy(), columns["label_noise"]
+    log_noise[np.searchsorted(vocabulary.labels, noise["label"])] = noise["log_probability"]
+    stratum, honesty = start.honesty.stratum.copy(), columns["honesty"]
+    keys = vocabulary.source_keys
+    stratum[np.searchsorted(keys, honesty["source"]), honesty["trait"]] = honesty["share"]
+    missing, calls = start.honesty.missing.copy(), columns["source_honesty"]
+    missing[np.searchsorted(keys, calls["source"])] = calls["missing"]
+    copying, copies = start.copying.copy(), columns["copying"]
+    places = tuple(np.searchsorted(keys, copies[name]) for name in ("original", "copier"))
+    copying[places] = copies["share"]
+    known = columns["reporters"]
+    reporters = Reporters(known["reporter"], known["first_ms"], known["ring"], known["ratio"])
+    return domain.Accuracies(
+        log_confusion, log_noise, log_prior, Honesty(stratum, reporters, missing), copying
+    )
 
 
 def _evidence(
     marks: domain.Marks,
     vocabulary: domain.Vocabulary,
-    accuracies: domain.Accuracies,
-    post: npt.NDArray[np.float64],
-    weights: object,
+    table: npt.NDArray[np.float64],
+    best: I64,
+    weighed: domain.Weighed,
 ) -> dict[str, npt.NDArray[Any]]:
+    """What each label adds on each number, in favour of its best category against ordinary."""
     width = max(len(vocabulary.labels), 1)
     pair, inverse, count = np.unique(
         marks.number_at * width + marks.label_at, return_inverse=True, return_counts=True
     )
     last = np.zeros(len(pair), dtype=np.int64)
     np.maximum.at(last, inverse, marks.occurred_ms)
-    number_at, label_at = pair // width, pair % width
-    weight = (
-        np.asarray(weights[number_at, label_at]).ravel() if len(pair) else np.zeros(0)  # type: ignore[index]
-    )
-    best = post[:, 1:].argmax(axis=1) + 1 if post.shape[1] > 1 else np.zeros(len(post), np.int64)
-    log_c = accuracies.log_confusion
-    log_odds = (
-        weight * (log_c[label_at, best[number_at]] - log_c[label_at, 0]) if len(pair) else weight
-    )
+    cell = weighed.mark_cell
+    odds = weighed.mark_weight * (table[cell, best[marks.number_at]] - table[cell, 0])
     return {
-        "number": marks.numbers[number_at],
-        "label": vocabulary.labels[label_at] if len(pair) else np.zeros(0, np.uint64),
+        "number": marks.numbers[pair // width],
+        "label": vocabulary.labels[pair % width] if len(pair) else np.zeros(0, np.uint64),
         "mark_count": count.astype(np.uint32),
-        "weight": weight.astype(np.float32),
+        "weight": np.bincount(inverse, weighed.mark_weight, minlength=len(pair)).astype(np.float32),
         "last_mark_ms": last,
-        "log_odds": log_odds,
+        "log_odds": np.bincount(inverse, odds, minlength=len(pair)),
     }

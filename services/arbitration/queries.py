@@ -13,7 +13,10 @@ from services.common.taxonomy import confirmed
 
 I64 = npt.NDArray[np.int64]
 
-RUN_TABLES = ("posteriors", "evidence", "accuracies")
+RUN_TABLES = (
+    "posteriors", "evidence", "accuracies", "label_noise", "honesty", "source_honesty", "copying",
+    "reporters", "suspicions",
+)  # fmt: skip
 
 
 def _only(numbers: I64 | None) -> str:
@@ -27,13 +30,23 @@ def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
 def marks(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
     """Marks made by then and not withdrawn by then, ascending by number."""
     sql = f"""
-        SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind
+        SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind, mark_key
         FROM marks
         WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
             SELECT toUInt64(mark_key - 1) FROM marks
             WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
         ){_only(numbers)}
         ORDER BY number, occurred_ms, mark_key
+    """
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def verdicts(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """number and shown_ms: when its first category was published, ascending by number."""
+    sql = f"""
+        SELECT number, min(update_ms) AS shown_ms FROM published
+        WHERE lineage = 0 AND category != 0 AND update_ms <= %(as_of)s{_only(numbers)}
+        GROUP BY number ORDER BY number
     """
     return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
 
@@ -153,3 +166,16 @@ def accuracies(store: Store, run: int) -> pa.Table:
     return store.query(
         "SELECT label, category, log_probability FROM accuracies WHERE run = %(run)s", {"run": run}
     )
+
+
+def learned(store: Store, table: str, run: int) -> pa.Table:
+    """All rows of a run in a table of what was learned."""
+    names = {
+        "label_noise": "label, log_probability",
+        "honesty": "source, trait, share",
+        "source_honesty": "source, missing",
+        "copying": "original, copier, share",
+        "reporters": "reporter, first_ms, ring, ratio",
+    }[table]
+    order = " ORDER BY reporter" if table == "reporters" else ""
+    return store.query(f"SELECT {names} FROM {table} WHERE run = %(run)s{order}", {"run": run})

@@ -45,6 +45,13 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         found, run = self._engine.arbitrate(keys, as_of_ms(request, self._clock))
         names = self._engine.label_names()
         messages = [self._to_wire(found, i) for i in range(len(keys))]
+        held = found.suspicions
+        for row, key in zip(
+            np.searchsorted(found.numbers, held["number"]).tolist(),
+            held["mark_key"].tolist(),
+            strict=True,
+        ):
+            messages[row].quarantined_mark_keys.append(key)
         evidence = found.evidence
         at = np.searchsorted(found.numbers, evidence["number"])
         for row in np.argsort(-np.abs(evidence["log_odds"]), kind="stable").tolist():
@@ -131,6 +138,7 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
             reporter_count=counts["reporter_count"],
             mark_count=counts["mark_count"],
             former_mark_count=counts["former_mark_count"],
+            quarantined_mark_count=counts["quarantined_count"],
             epoch=counts["epoch"],
         )
         for category, probability in zip(found.categories[i], found.probabilities[i], strict=True):

@@ -263,6 +263,8 @@ def explain(
     console.print(table)
     if answer.former_mark_count:
         console.print(f"{answer.former_mark_count} marks of an earlier holder do not count")
+    if answer.quarantined_mark_count:
+        console.print(f"{answer.quarantined_mark_count} suspicious marks (B20) do not count")
 
 
 def texts_of(described: number_pb2.DescribedNumber) -> list[str]:

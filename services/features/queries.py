@@ -13,6 +13,7 @@ from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MAR
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
 NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned", "active")
 """Sums over the marked numbers of a block; see `domain.neighbourhoods`."""
@@ -33,16 +34,24 @@ def _only(numbers: I64 | None, column: str = "number") -> str:
     return "" if numbers is None else f" AND {column} IN (SELECT number FROM {{asked}})"
 
 
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    return {} if numbers is None else {"asked": {"number": numbers}}
+def _asked(
+    numbers: I64 | None, excluded: U64 | None = None
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    tables: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    if numbers is not None:
+        tables["asked"] = {"number": numbers}
+    if excluded is not None:
+        tables["excluded"] = {"mark_key": excluded}
+    return tables
 
 
-def _counting(numbers: I64 | None) -> str:
-    """FROM … WHERE of the marks that count: by then, in the present epoch, not withdrawn."""
+def _counting(numbers: I64 | None, excluded: U64 | None) -> str:
+    """FROM … WHERE of the marks that count: by then, in the present epoch, not taken out."""
+    out = "" if excluded is None else " AND mark_key NOT IN (SELECT mark_key FROM {excluded})"
     return f"""
         marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
         WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
-            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}
+            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}{out}
     """
 
 
@@ -52,8 +61,10 @@ def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
     return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
 
 
-def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """Aggregates of the marks that count, by number.
+def mark_dynamics(
+    store: Store, as_of_ms: int, numbers: I64 | None, excluded: U64 | None = None
+) -> pa.Table:
+    """Aggregates of the marks that count, by number; those of the `excluded` keys do not.
 
     `later` counts the marks from half a day to 30.5 days after the first one.
     """
@@ -97,9 +108,9 @@ def mark_dynamics(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
             arrayReverseSort(groupArray(occurred_ms)) AS times,
             sumMap([origin], [toUInt64(1)]) AS origin_counts,
             sumMap([intDiv(occurred_ms, {DAY_MS})], [toUInt64(1)]) AS day_counts
-        FROM {_counting(numbers)} GROUP BY number) ORDER BY number
+        FROM {_counting(numbers, excluded)} GROUP BY number) ORDER BY number
     """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers, excluded))
 
 
 def block_marks(store: Store, as_of_ms: int, size: int, blocks: I64 | None) -> pa.Table:
@@ -121,15 +132,18 @@ def block_marks(store: Store, as_of_ms: int, size: int, blocks: I64 | None) -> p
     return store.query(sql, {"as_of": as_of_ms, "size": size}, tables)
 
 
-def same_origins(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+def same_origins(
+    store: Store, as_of_ms: int, numbers: I64 | None, excluded: U64 | None = None
+) -> pa.Table:
     """number and same_origin: further marks of the block from the origin of each of its marks."""
-    blocks, tables = "", _asked(numbers)
+    blocks, tables = "", _asked(numbers, excluded)
     if numbers is not None:
         blocks = " AND intDiv(number, 10000) IN (SELECT block FROM {blocks})"
         tables["blocks"] = {"block": np.unique(numbers // 10_000)}
     sql = f"""
         SELECT number, avg(origin_marks - 1) AS same_origin
-        FROM (SELECT number, intDiv(number, 10000) AS block, origin FROM {_counting(numbers)})
+        FROM (SELECT number, intDiv(number, 10000) AS block, origin
+              FROM {_counting(numbers, excluded)})
         ANY LEFT JOIN (
             SELECT intDiv(number, 10000) AS block, origin, count() AS origin_marks FROM marks
             WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{blocks} GROUP BY block, origin
@@ -166,15 +180,21 @@ def stored_day_volumes(store: Store, as_of_ms: int) -> pa.Table:
 
 
 def day_weighted(
-    store: Store, as_of_ms: int, numbers: I64 | None, days: I64, weights: npt.NDArray[np.float64]
+    store: Store,
+    as_of_ms: int,
+    numbers: I64 | None,
+    days: I64,
+    weights: npt.NDArray[np.float64],
+    excluded: U64 | None = None,
 ) -> pa.Table:
     """number and day_weighted: the sum of its marks' weights; a day not among `days` weighs 1."""
-    tables: dict[str, dict[str, npt.NDArray[Any]]] = _asked(numbers)
+    tables = _asked(numbers, excluded)
     # Shifted by one: 0 is what a join gives for a day that is not there.
     tables["days"] = {"day": days, "excess": weights - 1}
     sql = f"""
         SELECT number, sum(1 + excess) AS day_weighted
-        FROM (SELECT number, intDiv(occurred_ms, {DAY_MS}) AS day FROM {_counting(numbers)})
+        FROM (SELECT number, intDiv(occurred_ms, {DAY_MS}) AS day
+              FROM {_counting(numbers, excluded)})
         ANY LEFT JOIN (SELECT day, excess FROM {{days}}) USING day
         GROUP BY number ORDER BY number
     """

@@ -45,7 +45,8 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         """Compute the rows in the order asked."""
         check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
         keys, place = sorted_keys(request.number_keys)
-        rows = compute(self._store, as_of_ms(request, self._clock), keys)
+        excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
+        rows = compute(self._store, as_of_ms(request, self._clock), keys, excluded)
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
 
     def ListFeatures(
@@ -100,10 +101,13 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     return len(numbers)
 
 
-def compute(store: Store, as_of: int, numbers: I64) -> npt.NDArray[np.float32]:
+def compute(
+    store: Store, as_of: int, numbers: I64, excluded: npt.NDArray[np.uint64] | None = None
+) -> npt.NDArray[np.float32]:
     """Rows of ascending numbers as of a time, float32 (n, features).
 
-    Neighbourhoods and day volumes are wide and change slowly: they are those of the last `build`
+    Marks of the `excluded` keys do not count. Neighbourhoods and day volumes are wide and change
+    slowly: they are those of the last `build`
     for that time or before.
     """
     near = {
@@ -111,12 +115,14 @@ def compute(store: Store, as_of: int, numbers: I64) -> npt.NDArray[np.float32]:
         for size in BLOCK_SIZES
     }
     returned, old = queries.return_sums(store, as_of, BLOCK_SIZES[-1])
-    marks = _columns(queries.mark_dynamics(store, as_of, numbers))
+    if excluded is not None and not len(excluded):
+        excluded = None
+    marks = _columns(queries.mark_dynamics(store, as_of, numbers, excluded))
     volumes = _columns(queries.stored_day_volumes(store, as_of))
     return domain.rows(
         numbers,
         as_of,
-        _aggregated(store, as_of, numbers, marks, near, volumes, returned, old),
+        _aggregated(store, as_of, numbers, marks, near, volumes, returned, old, excluded),
     )
 
 
@@ -129,6 +135,7 @@ def _aggregated(
     volumes: domain.Aggregates,
     returned: float,
     old: float,
+    excluded: npt.NDArray[np.uint64] | None = None,
 ) -> domain.Aggregated:
     """What the store says of some numbers, or of all, besides what is given."""
     weights = domain.day_weights(volumes["marks"])
@@ -136,8 +143,10 @@ def _aggregated(
         marks=marks,
         epochs=_columns(queries.epochs(store, as_of, numbers)),
         behaviour=_columns(queries.behaviour_sums(store, as_of, numbers)),
-        origins=_columns(queries.same_origins(store, as_of, numbers)),
-        day_weighted=_columns(queries.day_weighted(store, as_of, numbers, volumes["day"], weights)),
+        origins=_columns(queries.same_origins(store, as_of, numbers, excluded)),
+        day_weighted=_columns(
+            queries.day_weighted(store, as_of, numbers, volumes["day"], weights, excluded)
+        ),
         blocks={
             size: _columns(
                 queries.block_marks(

@@ -149,6 +149,8 @@ class Publisher:
         judged = self._upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).posteriors
         ask_rows = features_pb2.BatchGetFeaturesRequest(number_keys=keys)
         ask_rows.as_of_time.FromMilliseconds(as_of_ms)
+        for found in judged:
+            ask_rows.excluded_mark_keys.extend(found.quarantined_mark_keys)
         rows = self._upstream.features.BatchGetFeatures(ask_rows, timeout=CALL_TIMEOUT_S)
         count = len(keys)
         categories = np.zeros((count, queries.TOP), dtype=np.uint16)

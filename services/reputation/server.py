@@ -92,6 +92,7 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
             found = self._arbitration.BatchArbitrate(ask, timeout=10)
             answer.evidence.extend(found.posteriors[0].evidence)
             answer.former_mark_count = found.posteriors[0].former_mark_count
+            answer.quarantined_mark_count = found.posteriors[0].quarantined_mark_count
             answer.accuracy_run_id = found.accuracy_run_id
         return answer
 

@@ -108,3 +108,21 @@ def finish_run(
     for old in store.query("SELECT DISTINCT run FROM scores")["run"].to_pylist():
         if old not in kept:
             store.execute(f"ALTER TABLE scores DROP PARTITION {int(old)}")
+
+
+def suspicions(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDArray[Any]]:
+    """number and mark_key of the marks in quarantine of low <= number <= high."""
+    table = store.query(
+        """
+        SELECT number, mark_key FROM suspicions
+        WHERE run = %(run)s AND number >= %(low)s AND number <= %(high)s ORDER BY number
+        """,
+        {"run": run, "low": low, "high": high},
+    )
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def run_as_of_ms(store: Store, run: int) -> int:
+    """The time that a run's features are for."""
+    found = store.query("SELECT as_of_ms FROM feature_runs WHERE run = %(run)s", {"run": run})
+    return int(found["as_of_ms"][0].as_py())

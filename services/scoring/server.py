@@ -24,6 +24,7 @@ from zhengming.scoring.v1 import scoring_pb2 as pb
 from zhengming.scoring.v1 import scoring_pb2_grpc as pb_grpc
 
 MAX_BATCH = 10_000
+FEATURES_TIMEOUT_S = 120
 CHUNK = 250_000
 REASON_RISK = 0.2
 """Risk from which the job looks for reasons."""
@@ -165,6 +166,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         numbers, rows = queries.feature_rows(self._store, run, after, CHUNK)
         if not len(numbers):
             return numbers, rows
+        self._without_suspicions(run, numbers, rows)
         found = queries.posteriors(self._store, run, int(numbers[0]), int(numbers[-1]))
         more = np.full((len(numbers), len(posterior.NAMES)), np.nan, dtype=np.float32)
         # A number without marks has no posterior of its own in a run: unknown, as when serving.
@@ -180,6 +182,26 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
             )
             more[at[have]] = columns[have]
         return numbers, np.concatenate([rows, more], axis=1)
+
+    def _without_suspicions(
+        self, run: int, numbers: npt.NDArray[np.int64], rows: domain.F32
+    ) -> None:
+        """Put in place the rows of numbers with marks in quarantine, those marks left out.
+
+        Arbitration finds such marks after the features are built; they are few.
+        """
+        held = queries.suspicions(self._store, run, int(numbers[0]), int(numbers[-1]))
+        affected = np.unique(held["number"])
+        for start in range(0, len(affected), MAX_BATCH):
+            some = affected[start : start + MAX_BATCH]
+            of_some = np.isin(held["number"], some)
+            request = features_pb2.BatchGetFeaturesRequest(
+                number_keys=some.tolist(), excluded_mark_keys=held["mark_key"][of_some].tolist()
+            )
+            request.as_of_time.FromMilliseconds(queries.run_as_of_ms(self._store, run))
+            found = self._features.BatchGetFeatures(request, timeout=FEATURES_TIMEOUT_S)
+            fresh = np.array(found.values, dtype=np.float32).reshape(len(some), -1)
+            rows[np.searchsorted(numbers, some)] = fresh
 
     def _train(self, request: pb.TrainModelRequest) -> pb.Model:
         as_of = as_of_ms(request, self._clock)

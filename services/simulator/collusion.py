@@ -9,10 +9,11 @@ from services.common.errors import InvalidArgument
 from services.simulator.marking import NEVER, NOBODY, USER, Marks, joined, latest_s, words_for
 from services.simulator.population import City
 from services.simulator.reporters import Reporters
-from services.simulator.roles import CALL_CENTRES, CRIME_GANGS, ROLE_INDEX
-from services.simulator.vocabulary import APPS, CATEGORY_INDEX
+from services.simulator.roles import CALL_CENTRES, CRIME_GANGS, ROLE_INDEX, ROLES
+from services.simulator.vocabulary import APPS, CATEGORY_INDEX, COPIER
 from services.simulator.window import DAY_S, Window, draw_seconds_of_day
 
+_RIGHT = np.array([CATEGORY_INDEX.get(role.category, -1) for role in ROLES])
 DEFAME, WHITEWASH = "DEFAME", "WHITEWASH"
 _DEFAMED_ROLES = ("shop", "courier", "delivery", "customer service", "taxi")
 _DEFAMING = ("A1100", "A2000", "A3000")
@@ -30,7 +31,10 @@ class Attack:
         whitewash_ratio: share of groups that call bad numbers good.
         burst_s: a group's marks on a target fall within this time.
         forged_call_ratio: share of the marks that claim a call which did not happen.
-        camouflage_ratio: share of accounts that first mark like honest people.
+        camouflage_ratio: share of accounts that also echo what honest people said elsewhere.
+        earned_marks: mean number of true marks, with real calls behind them, that an account
+            makes before its group's first raid.
+        copied_ratio: share of the raids' marks that another vendor takes over in a day or two.
     """
 
     reporter_share: float = 0.03
@@ -40,9 +44,14 @@ class Attack:
     burst_s: int = 1500
     forged_call_ratio: float = 0.06
     camouflage_ratio: float = 0.3
+    earned_marks: float = 0.0
+    copied_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("reporter_share", "whitewash_ratio", "forged_call_ratio", "camouflage_ratio"):
+        for name in (
+            "reporter_share", "whitewash_ratio", "forged_call_ratio", "camouflage_ratio",
+            "copied_ratio",
+        ):  # fmt: skip
             value = getattr(self, name)
             upper = 0.9 if name == "reporter_share" else 1.0
             if not 0 <= value <= upper:
@@ -122,7 +131,19 @@ def collude(
             raids.append(
                 Raid(group, tenure, goal, int(app_of_group[group]), begins_s, len(present))
             )
+    if attack.copied_ratio:
+        parts.append(_copied(rng, city, window, everyone, joined(parts), attack.copied_ratio))
     parts.append(_camouflage(rng, city, window, everyone, honest, attack, first_account))
+    if attack.earned_marks:
+        first_raid_s = np.full(groups, window.end_s)
+        for raid in raids:
+            first_raid_s[raid.group] = min(first_raid_s[raid.group], raid.begins_s)
+        accounts = np.arange(first_account, len(everyone.token))
+        parts.append(
+            _earn(
+                rng, city, everyone, honest, attack.earned_marks, accounts, first_raid_s[group_of]
+            )
+        )
     return everyone, joined(parts), raids
 
 
@@ -154,9 +175,10 @@ def _raid(
     first_day = -((window.start_s - first_s) // DAY_S)
     day = int(rng.integers(first_day, window.days))
     begins_s = window.start_s + day * DAY_S + int(draw_seconds_of_day(rng, 1)[0])
-    begins_s = min(begins_s, window.end_s - attack.burst_s - 1)
+    begins_s = max(min(begins_s, window.end_s - attack.burst_s - 1), first_s)
     count = len(accounts)
-    occurred_s = begins_s + np.sort(rng.integers(0, attack.burst_s, count))
+    within_s = min(attack.burst_s, window.end_s - begins_s - 1)
+    occurred_s = begins_s + np.sort(rng.integers(0, within_s, count))
     code = str(rng.choice(_DEFAMING if goal == DEFAME else _WHITEWASHING))
     sources = np.full(count, source)
     category = np.full(count, CATEGORY_INDEX[code])
@@ -173,6 +195,76 @@ def _raid(
         withdrawn=np.zeros(count, dtype=bool),
     )
     return marks, begins_s
+
+
+def _copied(
+    rng: np.random.Generator,
+    city: City,
+    window: Window,
+    everyone: Reporters,
+    raided: Marks,
+    ratio: float,
+) -> Marks:
+    """Marks of the raids that the copying vendor takes over, without any call."""
+    original = raided.take(rng.random(len(raided)) < ratio)
+    count = len(original)
+    source = np.full(count, COPIER)
+    accounts = everyone.draw(rng, COPIER, count)
+    copies = Marks(
+        tenure=original.tenure,
+        source=source,
+        category=original.category,
+        word=words_for(rng, source, original.category),
+        reporter=np.where(rng.random(count) < 0.5, accounts, NOBODY),
+        occurred_s=original.occurred_s + rng.integers(3600, 2 * DAY_S, count),
+        call_s=np.full(count, NEVER),
+        kind=np.full(count, USER),
+        withdrawn=np.zeros(count, dtype=bool),
+    )
+    in_time = copies.occurred_s <= latest_s(city, window, copies.tenure)
+    return copies.take(in_time & (copies.word >= 0))
+
+
+def _earn(
+    rng: np.random.Generator,
+    city: City,
+    everyone: Reporters,
+    honest: Marks,
+    earned_marks: float,
+    accounts: NDArray[np.int64],
+    begins_s: NDArray[np.int64],
+) -> Marks:
+    """True marks of accounts before their raids, on numbers that call other users as well."""
+    many = rng.poisson(earned_marks, len(accounts))
+    accounts, begins_s = np.repeat(accounts, many), np.repeat(begins_s, many)
+    rows = np.full(len(accounts), -1)
+    for app in APPS:
+        of_app = np.flatnonzero((honest.source == app) & (honest.kind == USER))
+        of_app = of_app[np.argsort(honest.occurred_s[of_app], kind="stable")]
+        mine = np.flatnonzero(everyone.source[accounts] == app)
+        before = np.searchsorted(honest.occurred_s[of_app], begins_s[mine] - DAY_S)
+        able = mine[before > 0]
+        rows[able] = of_app[(rng.random(len(able)) * before[before > 0]).astype(np.int64)]
+    accounts, rows = accounts[rows >= 0], rows[rows >= 0]
+    earned = honest.take(rows)
+    # The account was called too, and says what it found: right, as its own app words it.
+    right = _RIGHT[city.role[earned.tenure]]
+    word = words_for(rng, earned.source, np.maximum(right, 0))
+    occurred_s = earned.occurred_s + rng.integers(60, 3600, len(rows))
+    marks = Marks(
+        tenure=earned.tenure,
+        source=earned.source,
+        category=right,
+        word=word,
+        reporter=accounts,
+        occurred_s=occurred_s,
+        call_s=np.where(
+            rng.random(len(rows)) < 0.9, occurred_s - rng.integers(30, 600, len(rows)), NEVER
+        ),
+        kind=np.full(len(rows), USER),
+        withdrawn=np.zeros(len(rows), dtype=bool),
+    )
+    return marks.take((right >= 0) & (word >= 0))
 
 
 def _camouflage(

@@ -91,7 +91,8 @@ def telling_numbers(
                 continue
             after = (marks.occurred_s - raid.begins_s)[of_number & hostile]
             facts["raiders"] = raid.marks
-            facts["minutes"] = 1 + int(after[(after >= 0) & (after < 3 * 3600)].max()) // 60
+            within = after[(after >= 0) & (after < 3 * 3600)]
+            facts["minutes"] = 1 + int(within.max(initial=0)) // 60
         role = ROLES[int(city.role[holder])]
         story.append(
             {
