@@ -12,6 +12,7 @@ what the crosswalk says that a label means (Dirichlet, as Raykar et al. 2010, JM
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ class Marks:
         source_at: int64 (m,), places among the vocabulary's distinct sources.
         weight: float64 (m,), in [0, 1] before saturation.
         occurred_ms: int64 (m,).
-        reporter: uint64 (m,), 0 unknown.
+        reporter_at: int64 (m,), places among the known reporters, -1 unknown.
         trait: (m,), kind of the mark, see `honesty.traits`.
         judges: bool (m,), whether it may judge reporters: made before a verdict was visible.
         mark_key: uint64 (m,).
@@ -130,7 +131,7 @@ class Marks:
     source_at: I64
     weight: F64
     occurred_ms: I64
-    reporter: U64
+    reporter_at: I64
     trait: I64
     judges: npt.NDArray[np.bool_]
     mark_key: U64
@@ -209,15 +210,17 @@ def mark_levels(marks: Marks, vocabulary: Vocabulary, honesty: Honesty) -> I64:
     A mark without a call that repeats what another source said of the number before is worth at
     most what it repeats: copies of a lie are lies, however many there are.
     """
-    level = honesty.of_marks(marks.source_at, marks.trait, marks.reporter)
+    level = honesty.of_marks(marks.source_at, marks.trait, marks.reporter_at)
     bare = lacks_call(marks.trait)
     if not bare.any() or vocabulary.source_count < 2:
         return level
     category = vocabulary.top_category[marks.label_at]
-    key = marks.number_at * len(vocabulary.categories) + category
-    rows = np.flatnonzero(np.isin(key, key[bare]))
-    rows = rows[np.lexsort((marks.occurred_ms[rows], key[rows]))]
-    _, group = np.unique(key[rows], return_inverse=True)
+    concerned = np.bincount(marks.number_at[bare], minlength=len(marks.numbers)) > 0
+    rows = np.flatnonzero(concerned[marks.number_at])
+    key = marks.number_at[rows] * len(vocabulary.categories) + category[rows]
+    order = np.lexsort((marks.occurred_ms[rows], key))
+    rows, key = rows[order], key[order]
+    group = np.cumsum(np.append(False, key[1:] != key[:-1]))
     base = group * (len(LEVELS) + 1)
     capped = level.copy()
     for source in np.unique(marks.source_at[rows[bare[rows]]]).tolist():
@@ -290,9 +293,11 @@ def weigh(marks: Marks, level_at: I64, vocabulary: Vocabulary, copying: F64) -> 
     cell = marks.label_at * len(LEVELS) + level_at
     weight = weight * factor[pair]
     width = len(vocabulary.labels) * len(LEVELS)
-    cells = sparse.csr_matrix((weight, (marks.number_at, cell)), shape=(count, width))
+    cells = sparse.csr_matrix(
+        (weight.astype(np.float32), (marks.number_at, cell)), shape=(count, width)
+    )
     testifies = expected_strata()[marks.trait] >= TESTIFYING
-    spoken_for = np.where(testifies, weight, 0.0)
+    spoken_for = np.where(testifies, weight, 0.0).astype(np.float32)
     pairs = sparse.csr_matrix((spoken_for, (pair, cell)), shape=(len(key), width))
     spoken = counted * own
     sums = np.bincount(pair_number, spoken, minlength=count)
@@ -342,17 +347,25 @@ def starting_confusion(vocabulary: Vocabulary, frequency: F64) -> F64:
     return COMPETENCE * meant + (1 - COMPETENCE) * mix
 
 
-def posterior(cells: sparse.csr_matrix, accuracies: Accuracies, table: F64 | None = None) -> F64:
-    """P(category | marks) for each row of `Weighed.cells`, (n, K)."""
-    return softmax(cells @ (accuracies.table() if table is None else table) + accuracies.log_prior)
+def posterior(
+    cells: sparse.csr_matrix, accuracies: Accuracies, table: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """P(category | marks) for each row of `Weighed.cells`, (n, K), in the precision of the table.
+
+    Args:
+        table: `accuracies.table()`, to be given where several calls share it.
+    """
+    scores = cells @ (accuracies.table() if table is None else table)
+    scores += accuracies.log_prior.astype(scores.dtype)
+    return softmax(scores)
 
 
-def softmax(scores: F64) -> F64:
+def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Rows of probabilities from rows of logarithms; works in place."""
     scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)
-    return np.asarray(scores)
+    return scores
 
 
 def starting_accuracies(

@@ -297,6 +297,7 @@ class Engine:
         else:
             reporters, missing = known.reporters, known.missing
         shown = _lookup(queries.verdicts(self._store, as_of_ms, numbers), "shown_ms", universe)
+        reporter_at = reporters.find(reporter[stands])
         marks = domain.Marks(
             numbers=universe,
             number_at=number_at,
@@ -304,12 +305,13 @@ class Engine:
             source_at=source_at[stands],
             weight=domain.compare(number_at, weight[stands], len(universe)),
             occurred_ms=occurred[stands],
-            reporter=reporter[stands],
+            reporter_at=reporter_at,
             trait=traits(
                 number_at,
                 source_at[stands],
                 occurred[stands],
-                reporter[stands],
+                reporter[stands] != 0,
+                reporter_at,
                 proof[stands],
                 has_call[stands],
                 by_person[stands],

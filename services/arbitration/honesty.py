@@ -73,9 +73,10 @@ class Reporters:
     ring: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     ratio: F64 = field(default_factory=lambda: np.zeros(0))
 
-    def find(self, key: U64) -> tuple[I64, Mask]:
-        """Place of each key and whether it is there."""
-        return place(self.key, key)
+    def find(self, reporter: U64) -> I64:
+        """Place of each reporter, -1 for those that are not known."""
+        at, known = place(self.key, reporter)
+        return np.where(known & (reporter != 0), at, -1)
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,9 @@ class Honesty:
     reporters: Reporters
     missing: F64
 
-    def of_marks(self, source_at: I64, trait: I64, reporter: U64) -> I64:
+    def of_marks(self, source_at: I64, trait: I64, reporter_at: I64) -> I64:
         """Place in LEVELS of each mark's honesty, (m,)."""
-        ratio = np.ones(len(reporter))
-        if len(self.reporters.key):
-            at, known = self.reporters.find(reporter)
-            ratio = np.where(known & (reporter != 0), self.reporters.ratio[at], 1.0)
+        ratio = np.append(self.reporters.ratio, 1.0)[reporter_at]  # the last one for -1
         honest = self.stratum[source_at, trait] * ratio
         middle = (LEVELS[1:] + LEVELS[:-1]) / 2
         return np.searchsorted(middle, honest).astype(np.int64)
@@ -124,7 +122,8 @@ def traits(
     number_at: I64,
     source_at: I64,
     occurred_ms: I64,
-    reporter: U64,
+    has_reporter: Mask,
+    reporter_at: I64,
     gives_call: Mask,
     has_call: Mask,
     by_person: Mask,
@@ -134,24 +133,23 @@ def traits(
     """Kind of each mark, (m,) below TRAITS; looks at nothing but marks on the same number.
 
     Args:
-        number_at, source_at, occurred_ms, reporter: (m,) each; reporter 0 is unknown.
+        number_at, source_at, occurred_ms: (m,) each.
+        has_reporter: whether the source names one.
+        reporter_at: its place in `reporters`, -1 unknown.
         gives_call: whether the source names calls at all.
         has_call: whether the mark names one.
         by_person: whether a person made it; rules and imports need no call.
         missing: (sources,), share of each source's marks without a call.
         reporters: known ones; any other account is new.
     """
-    count = len(number_at)
     without = ~has_call & by_person
-    first, ring = occurred_ms.copy(), np.zeros(count, dtype=np.int64)
-    if len(reporters.key):
-        at, known = reporters.find(reporter)
-        first = np.where(known, reporters.first_ms[at], occurred_ms)
-        ring = np.where(known, reporters.ring[at], 0)
-    account = np.where(reporter == 0, 0, np.where(occurred_ms - first < NEW_ACCOUNT_MS, 1, 2))
+    first = np.append(reporters.first_ms, 0)[reporter_at]
+    first = np.where(reporter_at >= 0, first, occurred_ms)
+    ring = np.append(reporters.ring, 0)[reporter_at]
+    account = np.where(has_reporter, np.where(occurred_ms - first < NEW_ACCOUNT_MS, 1, 2), 0)
     others = _near(number_at, source_at, np.where(by_person, occurred_ms, -1))
     # Without a name, many marks may be one reporter's or a crowd's: nothing can be told.
-    told = by_person & (reporter != 0)
+    told = by_person & has_reporter
     burst = np.where(told, np.searchsorted(BURST_EDGES, others, side="right"), 0)
     in_ring = (ring > 0) & (_same(number_at, ring) >= RING_COMPANIONS)
     odd = _odd(number_at, source_at, without & gives_call, by_person, missing)
@@ -190,14 +188,22 @@ def _near(number_at: I64, source_at: I64, occurred_ms: I64) -> I64:
     """Other marks of the same source on the same number within BURST_MS, (m,)."""
     if not len(number_at):
         return np.zeros(0, dtype=np.int64)
-    _, pair = np.unique(number_at * (source_at.max() + 1) + source_at, return_inverse=True)
-    # One ascending axis: times of a pair lie apart from those of the next.
-    span = int(occurred_ms.max()) + 4 * BURST_MS
-    axis = pair * span + occurred_ms + BURST_MS
-    ordered = np.sort(axis)
-    low = np.searchsorted(ordered, axis - BURST_MS, side="left")
-    high = np.searchsorted(ordered, axis + BURST_MS, side="right")
-    return np.asarray(high - low - 1)
+    pair = number_at * (int(source_at.max()) + 1) + source_at
+    order = np.lexsort((occurred_ms, pair))
+    time = occurred_ms[order]
+    begins = np.flatnonzero(np.append(True, np.diff(pair[order]) != 0))
+    sizes = np.diff(np.append(begins, len(order)))
+    # Only pairs that are large enough to hold a burst are looked at.
+    crowded = np.repeat(sizes > BURST_EDGES[0], sizes)
+    near = np.zeros(len(order), dtype=np.int64)
+    group = np.repeat(np.arange(len(sizes)), sizes)[crowded]
+    axis = group * (int(time.max()) - int(time.min()) + 4 * BURST_MS) + time[crowded] - time.min()
+    low = np.searchsorted(axis, axis - BURST_MS, side="left")
+    high = np.searchsorted(axis, axis + BURST_MS, side="right")
+    near[crowded] = high - low - 1
+    others = np.empty_like(near)
+    others[order] = near
+    return others
 
 
 def _same(number_at: I64, ring: I64) -> I64:
@@ -260,7 +266,7 @@ def learn_honesty(
     before: Honesty,
     source_at: I64,
     trait: I64,
-    reporter: U64,
+    reporter_at: I64,
     responsibility: F64,
     telling: F64,
 ) -> Honesty:
@@ -268,7 +274,7 @@ def learn_honesty(
 
     Args:
         before: what was believed; its reporters are kept.
-        source_at, trait, reporter: (m,).
+        source_at, trait, reporter_at: (m,).
         responsibility: (m,), probability that the mark is honest, by what others say.
         telling: (m,) in [0, 1], how much the others say at all; 0 judges nothing.
     """
@@ -284,9 +290,8 @@ def learn_honesty(
     known = before.reporters
     if not len(known.key):
         return replace(before, stratum=stratum)
-    at, there = known.find(reporter)
-    there &= reporter != 0
-    at = at[there]
+    there = reporter_at >= 0
+    at = reporter_at[there]
     did = np.bincount(at, (telling * responsibility)[there], minlength=len(known.key))
     due = np.bincount(at, (telling * stratum[source_at, trait])[there], minlength=len(known.key))
     ratio = np.clip((did + _REPORTER_STRENGTH) / (due + _REPORTER_STRENGTH), *_RATIO_RANGE)

@@ -1,7 +1,9 @@
 """EM over all marks: the sources' matrices, the honesty of marks, who copies whom. Pure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +26,14 @@ from services.arbitration.domain import (
 from services.arbitration.honesty import LEVELS, Reporters, learn_honesty
 
 Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
-CHUNK = 50_000
-"""Numbers whose posteriors are held at once."""
+CHUNK = 10_000
+"""Numbers whose posteriors are held at once by a thread: they fit into a processor's cache."""
+THREADS = 2
+SAMPLE = 300_000
+"""Numbers that the matrices are learned from, where there are more."""
+ITERATIONS_A_ROUND = 6
 ROUNDS = 4
 """How often honesty is learned anew between the iterations of the matrices."""
 NOISE_STRENGTH = 20.0
@@ -57,6 +64,8 @@ def learn(
         reporters: the known reporters.
         missing: (S,), share of each source's marks without a call.
     """
+    everyone, all_gold = marks, _Gold.of(gold)
+    marks, gold = _sample(marks, gold)
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels)).astype(
         np.float64
     )
@@ -67,18 +76,54 @@ def learn(
     found = start
     rounds = ROUNDS if vocabulary.source_count > 1 or gold else 1  # nobody else to compare with
     for round_ in range(rounds):
-        level = mark_levels(marks, vocabulary, found.honesty)
-        weighed = weigh(marks, level, vocabulary, found.copying)
-        limit = max_iterations if round_ == rounds - 1 else 6
+        weighed = _weigh(marks, vocabulary, found)
+        limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
         found = _settle(vocabulary, weighed, found, start, known, limit, tolerance)
         if round_ < rounds - 1:
             said = others_say(vocabulary, marks, weighed, found, known)
             honesty = learn_honesty(
-                found.honesty, marks.source_at, marks.trait, marks.reporter,
+                found.honesty, marks.source_at, marks.trait, marks.reporter_at,
                 said.responsibility, said.telling * marks.judges,
             )  # fmt: skip
             found = replace(found, honesty=honesty, copying=said.copying)
+    if everyone is not marks:  # the reporters' own records need all that they said
+        weighed = _weigh(everyone, vocabulary, found)
+        said = others_say(vocabulary, everyone, weighed, found, all_gold, copying=False)
+        honesty = learn_honesty(
+            found.honesty, everyone.source_at, everyone.trait, everyone.reporter_at,
+            said.responsibility, said.telling * everyone.judges,
+        )  # fmt: skip
+        found = replace(found, honesty=replace(found.honesty, reporters=honesty.reporters))
     return found
+
+
+def _sample(marks: Marks, gold: Mapping[int, int]) -> tuple[Marks, Mapping[int, int]]:
+    """The marks on SAMPLE numbers and those with gold, by a hash of the number; all if fewer.
+
+    A few thousand probabilities are learned: more numbers than that teach nothing.
+    """
+    count = len(marks.numbers)
+    if count <= SAMPLE:
+        return marks, gold
+    mixed = marks.numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth, TAOCP 6.4
+    chosen = mixed >> np.uint64(11) < np.uint64(int(SAMPLE / count * 2**53))
+    chosen[list(gold)] = True
+    rows = chosen[marks.number_at]
+    place_of = np.cumsum(chosen) - 1
+    columns = {
+        field.name: getattr(marks, field.name)[rows]
+        for field in fields(marks)
+        if field.name not in ("numbers", "number_at")
+    }
+    return (
+        Marks(numbers=marks.numbers[chosen], number_at=place_of[marks.number_at[rows]], **columns),
+        {int(place_of[row]): at for row, at in gold.items()},
+    )
+
+
+def _weigh(marks: Marks, vocabulary: Vocabulary, found: Accuracies) -> Weighed:
+    level = mark_levels(marks, vocabulary, found.honesty)
+    return weigh(marks, level, vocabulary, found.copying)
 
 
 @dataclass(frozen=True)
@@ -91,7 +136,7 @@ class _Gold:
         rows = np.array(sorted(gold), dtype=np.int64)
         return cls(rows, np.array([gold[int(row)] for row in rows], dtype=np.int64))
 
-    def fix(self, post: F64, first: int) -> None:
+    def fix(self, post: npt.NDArray[Any], first: int) -> None:
         """Make the rows of known numbers certain; `post` begins at number `first`."""
         low, high = np.searchsorted(self.row, [first, first + len(post)])
         rows = self.row[low:high] - first
@@ -99,9 +144,11 @@ class _Gold:
         post[rows, self.place[low:high]] = 1.0
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, count, CHUNK):
-        yield first, min(first + CHUNK, count)
+def _by_chunk(count: int, work: Callable[[int, int], T]) -> Iterator[T]:
+    """The results of `work(first, last)` over consecutive numbers, in their order."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        starts = range(0, count, CHUNK)
+        yield from pool.map(lambda first: work(first, min(first + CHUNK, count)), starts)
 
 
 def _settle(
@@ -125,14 +172,12 @@ def _settle(
     source_at, sources = vocabulary.source_at, vocabulary.source_count
     before = np.exp(found.log_prior)
     for _ in range(limit):
-        table = found.table()
         counts, mass = np.zeros((labels * len(LEVELS), width)), np.zeros(width)
-        for first, last in _chunks(weighed.cells.shape[0]):
-            cells = weighed.cells[first:last]
-            post = posterior(cells, found, table)
-            gold.fix(post, first)
-            counts += cells.T @ post
-            mass += post[np.diff(cells.indptr) > 0].sum(axis=0)
+        for some_counts, some_mass in _by_chunk(
+            weighed.cells.shape[0], _expectations(weighed, found, gold)
+        ):
+            counts += some_counts
+            mass += some_mass
         by_level = counts.reshape(labels, len(LEVELS), width)
         honest = LEVELS[None, :, None] * np.exp(found.log_confusion)[:, None, :]
         other = (1 - LEVELS)[None, :, None] * np.exp(found.log_noise)[:, None, None]
@@ -155,6 +200,22 @@ def _settle(
             break
         before = mean
     return found
+
+
+def _expectations(
+    weighed: Weighed, found: Accuracies, gold: _Gold
+) -> Callable[[int, int], tuple[F64, F64]]:
+    """Expected weight of each cell and category, and of each category, over a range of numbers."""
+    table = found.table().astype(np.float32)
+
+    def expect(first: int, last: int) -> tuple[F64, F64]:
+        cells = weighed.cells[first:last]
+        post = posterior(cells, found, table)
+        gold.fix(post, first)
+        spoken = np.diff(cells.indptr) > 0
+        return np.asarray(cells.T @ post), post[spoken].sum(axis=0, dtype=np.float64)
+
+    return expect
 
 
 @dataclass(frozen=True)
@@ -211,49 +272,66 @@ class Shared:
 
 
 def others_say(
-    vocabulary: Vocabulary, marks: Marks, weighed: Weighed, found: Accuracies, gold: _Gold
+    vocabulary: Vocabulary,
+    marks: Marks,
+    weighed: Weighed,
+    found: Accuracies,
+    gold: _Gold,
+    copying: bool = True,
 ) -> Said:
     """Judge each mark by all sources but its own: agreement with oneself proves nothing.
 
     Neither does that of a source known to copy, where it repeats.
+
+    Args:
+        copying: whether to look anew for who copies whom.
     """
-    table, prior = found.table(), np.exp(found.log_prior)
-    confusion, noise = np.exp(found.log_confusion), np.exp(found.log_noise)
+    table = found.table().astype(np.float32)
+    prior, log_prior = np.exp(found.log_prior), found.log_prior.astype(np.float32)
+    confusion = np.exp(found.log_confusion).astype(np.float32)
     shared = Shared(vocabulary, found)
     telling, likelihood = np.zeros(len(weighed.pair_number)), np.zeros(len(marks.number_at))
-    for first, last in _chunks(weighed.cells.shape[0]):
+
+    def listen(first: int, last: int) -> list[tuple[I64, I64, I64, Mask]]:
         low, high = np.searchsorted(weighed.pair_number, [first, last])
         at = weighed.pair_number[low:high] - first
-        own = np.asarray(weighed.pairs[low:high] @ table)
-        total = np.zeros((last - first, own.shape[1]))
-        np.add.at(total, at, own * (weighed.pair_own[low:high] > REPEATING)[:, None])
-        total += found.log_prior
+        own = weighed.pairs[low:high] @ table
+        own[weighed.pair_own[low:high] <= REPEATING] = 0.0
+        # Pairs ascend by number: sums of runs, empty ones being 0.
+        starts = np.searchsorted(at, np.arange(last - first))
+        total = np.add.reduceat(np.vstack([own, np.zeros_like(own[:1])]), starts, axis=0)
+        total[np.diff(np.append(starts, len(at))) == 0] = 0.0
+        total += log_prior
         known = np.zeros_like(total)
         gold.fix(known, first)
-        decided = np.asarray(known.any(axis=1))
-        total[decided] = np.log(np.maximum(known[decided], 1e-12)) * 1e3
-        repeats = weighed.pair_own[low:high] <= REPEATING
-        others = softmax(total[at] - own * ~repeats[:, None] * ~decided[at][:, None])
+        decided = np.flatnonzero(known.any(axis=1))
+        if len(decided):
+            total[decided] = np.where(known[decided] > 0, 0.0, -1e6)
+            own[np.isin(at, decided)] = 0.0
+        others = softmax(total[at] - own)
         telling[low:high] = 1 - np.minimum(others, prior).sum(axis=1)
-        for step in range(1, vocabulary.source_count):
+        begin, end = np.searchsorted(marks.number_at, [first, last])
+        likelihood[begin:end] = np.einsum(
+            "ij,ij->i",
+            others[weighed.mark_pair[begin:end] - low],
+            confusion[marks.label_at[begin:end]],
+        )
+        cases = []
+        for step in range(1, vocabulary.source_count if copying else 1):
             one = np.flatnonzero(at[step:] == at[:-step])
             if not len(one):
                 break
-            rest = total[at[one]]
-            for rows in (one, one + step):
-                rest -= own[rows] * ~repeats[rows][:, None] * ~decided[at[rows]][:, None]
-            rest = softmax(rest)
+            rest = softmax(total[at[one]] - own[one] - own[one + step])
             best = rest.argmax(axis=1)
             certain = rest[np.arange(len(best)), best] >= CERTAIN
-            shared.count(weighed, one + low, one + step + low, best, certain)
-        begin, end = np.searchsorted(marks.number_at, [first, last])
-        for start in range(begin, end, CHUNK * 4):
-            part = slice(start, min(start + CHUNK * 4, end))
-            likelihood[part] = np.einsum(
-                "ij,ij->i",
-                others[weighed.mark_pair[part] - low],
-                confusion[marks.label_at[part]],
-            )
+            cases.append((one + low, one + step + low, best, certain))
+        return cases
+
+    for cases in _by_chunk(weighed.cells.shape[0], listen):
+        for one, other, best, certain in cases:
+            shared.count(weighed, one, other, best, certain)
     honest = LEVELS[weighed.mark_cell % len(LEVELS)]
-    said, otherwise = honest * likelihood, (1 - honest) * noise[marks.label_at]
-    return Said(said / (said + otherwise), telling[weighed.mark_pair], shared.copying())
+    noise = np.exp(found.log_noise)[marks.label_at]
+    said, otherwise = honest * likelihood, (1 - honest) * noise
+    copied = shared.copying() if copying else found.copying
+    return Said(said / (said + otherwise), telling[weighed.mark_pair], copied)

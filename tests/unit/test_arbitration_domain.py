@@ -45,7 +45,7 @@ def marks_of(pairs, count, trait=0):
         source_at=label_at // 3,
         weight=np.ones(size),
         occurred_ms=np.arange(size) * DAY,
-        reporter=np.arange(1, size + 1, dtype=np.uint64),
+        reporter_at=np.full(size, -1),
         trait=np.full(size, trait or PROVEN),
         judges=np.ones(size, dtype=bool),
         mark_key=np.arange(size, dtype=np.uint64) * 2,
@@ -196,7 +196,7 @@ def test_a_crowd_that_names_no_call_is_found_out_by_those_who_do():
 
     found = learn(vocabulary(), marks, {}, reporters=Reporters())
 
-    honest = found.honesty.of_marks(marks.source_at, marks.trait, marks.reporter)
+    honest = found.honesty.of_marks(marks.source_at, marks.trait, marks.reporter_at)
     lied = np.array(names)[order] == 1
     assert LEVELS[honest][~lied].min() >= 0.8
     assert LEVELS[honest][lied & (truth[marks.number_at] != 0)].max() < QUARANTINE

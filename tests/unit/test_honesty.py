@@ -23,11 +23,13 @@ def parts(trait):
 
 def traits(minutes, *, number=0, source=0, call=True, reporters=None, known=NOBODY, missing=0.1):
     size = len(minutes)
+    names = np.array(reporters or range(1, size + 1), dtype=np.uint64)
     return honesty.traits(
         number_at=np.full(size, number),
         source_at=np.full(size, source),
         occurred_ms=START + np.array(minutes) * MINUTE,
-        reporter=np.array(reporters or range(1, size + 1), dtype=np.uint64),
+        has_reporter=names != 0,
+        reporter_at=known.find(names),
         gives_call=np.ones(size, dtype=bool),
         has_call=np.full(size, call) if isinstance(call, bool) else np.array(call),
         by_person=np.ones(size, dtype=bool),
@@ -127,7 +129,7 @@ def test_what_nobody_else_speaks_of_judges_no_one():
     before = honesty.starting_honesty(1, acquaintances(ring=[0, 0]))
 
     after = honesty.learn_honesty(
-        before, np.zeros(2, np.int64), np.array([0, 0]), np.array([1, 2], np.uint64),
+        before, np.zeros(2, np.int64), np.array([0, 0]), np.array([0, 1]),
         np.array([0.0, 1.0]), np.zeros(2),
     )  # fmt: skip
 
@@ -137,7 +139,7 @@ def test_what_nobody_else_speaks_of_judges_no_one():
 
 def test_a_reporter_who_is_often_wrong_is_worth_less_than_its_kind():
     known = acquaintances(ring=[0, 0])
-    reporter = np.array([1] * 20 + [2] * 20, dtype=np.uint64)
+    reporter = np.repeat([0, 1], 20)
     responsibility = np.array([0.9] * 20 + [0.1] * 20)
 
     after = honesty.learn_honesty(
@@ -156,7 +158,8 @@ def test_a_mark_looks_the_same_beside_marks_on_other_numbers(pairs):
     everyone = {
         "source_at": np.zeros(size, np.int64),
         "occurred_ms": START + minute * MINUTE,
-        "reporter": np.arange(1, size + 1, dtype=np.uint64),
+        "has_reporter": np.ones(size, bool),
+        "reporter_at": np.full(size, -1),
         "gives_call": np.ones(size, bool),
         "has_call": minute % 2 == 0,
         "by_person": np.ones(size, bool),
