@@ -20,6 +20,7 @@ from services.arbitration import server as arbitration
 from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
+from services.arbitration.ledger import server as ledger
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import DomainError, InvalidArgument, Unavailable
@@ -38,11 +39,11 @@ from services.ingest.commit import Committer
 from services.reputation import feed_server
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
-from services.reputation.publisher import Publisher, Upstream
+from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import reputation_pb2_grpc
@@ -74,6 +75,7 @@ class Configuration:
         signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
         snapshots: folder of the feed's snapshot files.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
+        max_churn: share of the established labels that one full pass may move, in [0, 1].
         rate_scale: widens the console's rate limits, where many people share one address.
     """
 
@@ -87,6 +89,7 @@ class Configuration:
     snapshots: Path = Path("var/store.snapshots")
     console_address: str = ""
     rate_scale: float = 1.0
+    max_churn: float = MAX_CHURN
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -103,22 +106,25 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         signing_key_file=Path(variables.get("ZHENGMING_SIGNING_KEY_FILE", f"{beside}.signing.key")),
         snapshots=Path(variables.get("ZHENGMING_SNAPSHOTS", f"{beside}.snapshots")),
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
-        rate_scale=_rate_scale(variables.get("ZHENGMING_CONSOLE_RATE_SCALE", "1")),
+        rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
+        max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
     )
 
 
-def _rate_scale(text: str) -> float:
+def _number(variables: Mapping[str, str], name: str, default: float, maximum: float) -> float:
+    text = variables.get(name, str(default))
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 1e6:
+    if not 0 < value <= maximum:
+        expected = f"a number above 0, at most {maximum:g}"
         raise InvalidArgument(
             "FIELD_OUT_OF_RANGE",
-            f"ZHENGMING_CONSOLE_RATE_SCALE must be a number above 0, not {text!r}",
-            field="ZHENGMING_CONSOLE_RATE_SCALE",
+            f"{name} must be {expected}, not {text!r}",
+            field=name,
             value=text,
-            expected="a number above 0",
+            expected=expected,
         )
     return value
 
@@ -188,6 +194,8 @@ class Application:
                 store, engine, operations, clock, stubs.touch
             )
             registrations.append(lambda s: arbitration.register(s, arbitration_servicer))
+            ledger_servicer = ledger.LedgerServicer(store, clock)
+            registrations.append(lambda s: ledger.register(s, ledger_servicer))
             cases = Cases(
                 store,
                 engine,
@@ -216,7 +224,7 @@ class Application:
         if "reputation" in names:
             published = PublishedState()
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
-            publisher = Publisher(store, upstream, published, clock)
+            publisher = Publisher(store, upstream, published, clock, configuration.max_churn)
             feed = Feed(
                 published,
                 Signer(read_key(configuration.signing_key_file)),
@@ -261,6 +269,7 @@ class Application:
                 numbers=stubs.numbers,
                 arbitration=stubs.arbitration,
                 disputes=stubs.disputes,
+                ledger=stubs.ledger,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
             ),
@@ -336,6 +345,10 @@ class _Stubs:
     @property
     def disputes(self) -> dispute_pb2_grpc.DisputeServiceStub:
         return self._lazy("arbitration", dispute_pb2_grpc.DisputeServiceStub)
+
+    @property
+    def ledger(self) -> ledger_pb2_grpc.LedgerServiceStub:
+        return self._lazy("arbitration", ledger_pb2_grpc.LedgerServiceStub)
 
     @property
     def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:

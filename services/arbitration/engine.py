@@ -21,6 +21,8 @@ from services.arbitration.honesty import (
     traits,
 )
 from services.arbitration.learning import CHUNK
+from services.arbitration.queries import SourceCard
+from services.arbitration.scorecards import Cards, make_cards
 from services.common.places import place
 from services.common.store import Store
 from services.common.taxonomy import confirmed, standard
@@ -45,6 +47,7 @@ class Arbitrated:
         decided_by: authority of each decision, "" without.
         evidence: number, label, mark_count, weight, last_mark_ms and log_odds of each row.
         suspicions: number, mark_key and honesty of each mark in quarantine.
+        by_source: int64 (sources,) each: marks that stand, quarantined ones, numbers.
     """
 
     numbers: I64
@@ -56,6 +59,7 @@ class Arbitrated:
     decided_by: list[str]
     evidence: dict[str, npt.NDArray[Any]]
     suspicions: dict[str, npt.NDArray[Any]]
+    by_source: dict[str, I64]
 
 
 class Engine:
@@ -85,6 +89,8 @@ class Engine:
         accuracies = learning.learn(vocabulary, marks, gold, context.reporters, context.missing)
         found = self._judge(marks, context, vocabulary, accuracies)
         self._write(run, found, vocabulary, accuracies)
+        cards = make_cards(vocabulary, marks, gold, accuracies, as_of_ms)
+        self._write_cards(run, as_of_ms, vocabulary, cards, found)
         queries.finish_run(
             self._store, run, as_of_ms, len(found.numbers), len(marks.number_at),
             accuracies.iteration_count, finished_ms,
@@ -109,21 +115,12 @@ class Engine:
         found = self._judge(marks, context, learned.vocabulary, learned.accuracies)
         return found, learned.run
 
-    def source_rows(self) -> tuple[int, list[tuple[str, int, float, int]]]:
-        """The newest run and, by source: name, marks, expected accuracy, marks it rests on."""
-        learned = self._current()
-        run, vocabulary, accuracies = learned.run, learned.vocabulary, learned.accuracies
-        counts = queries.source_counts(self._store)
+    def cards(self) -> tuple[int, list[SourceCard]]:
+        """The newest run and what it found of every source, by name."""
+        run = self._current().run
         labels = self._label_table()
         names = dict(zip(labels["source"].to_pylist(), labels["name"].to_pylist(), strict=True))
-        prior = np.exp(accuracies.log_prior)
-        rows = []
-        for source, name in sorted(names.items(), key=lambda item: item[1]):
-            mine = vocabulary.sources == source
-            confusion = np.exp(accuracies.log_confusion[mine])
-            right = ((vocabulary.meaning[mine] > 0) * confusion).sum(axis=0)
-            rows.append((name, counts.get(source, 0), float(right @ prior), counts.get(source, 0)))
-        return run, rows
+        return run, queries.source_cards(self._store, run, names)
 
     def label_names(self) -> dict[int, tuple[str, str]]:
         """(source's name, label) by label key."""
@@ -397,6 +394,13 @@ class Engine:
                 "mark_key": marks.mark_key[~counts_],
                 "honesty": honest[~counts_].astype(np.float32),
             },
+            by_source={
+                "marks": np.bincount(marks.source_at, minlength=vocabulary.source_count),
+                "quarantined": np.bincount(
+                    marks.source_at[~counts_], minlength=vocabulary.source_count
+                ),
+                "numbers": np.bincount(weighed.pair_source, minlength=vocabulary.source_count),
+            },
         )
 
     def _write(
@@ -431,6 +435,34 @@ class Engine:
         queries.insert_run_rows(self._store, "evidence", run, evidence)
         queries.insert_run_rows(self._store, "suspicions", run, found.suspicions)
         self._write_learned(run, vocabulary, accuracies)
+
+    def _write_cards(
+        self,
+        run: int,
+        as_of_ms: int,
+        vocabulary: domain.Vocabulary,
+        cards: Cards,
+        found: Arbitrated,
+    ) -> None:
+        keys = vocabulary.source_keys
+        rows: dict[str, npt.NDArray[Any]] = {
+            "source": keys[cards.source_at],
+            "category": cards.category.astype(np.uint16),
+            "week_ms": cards.week_ms,
+            "marks": cards.marks,
+            "told": cards.told,
+            "right": cards.right,
+        }
+        queries.insert_run_rows(self._store, "scorecards", run, rows)
+        delays = queries.delays(self._store, as_of_ms)
+        counts: dict[str, npt.NDArray[Any]] = {
+            "source": keys,
+            **found.by_source,
+            "all_numbers": np.full(len(keys), len(found.numbers)),
+            "called": np.array([delays.get(int(k), (0, -1))[0] for k in keys], dtype=np.int64),
+            "delay_s": np.array([delays.get(int(k), (0, -1))[1] for k in keys], dtype=np.int64),
+        }
+        queries.insert_run_rows(self._store, "source_counts", run, counts)
 
     def _write_learned(
         self, run: int, vocabulary: domain.Vocabulary, accuracies: domain.Accuracies

@@ -64,15 +64,15 @@ def learn(
         reporters: the known reporters.
         missing: (S,), share of each source's marks without a call.
     """
-    everyone, all_gold = marks, _Gold.of(gold)
-    marks, gold = _sample(marks, gold)
+    everyone, all_gold = marks, Gold.of(gold)
+    marks, gold = sampled(marks, gold)
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels)).astype(
         np.float64
     )
     start = starting_accuracies(vocabulary, frequency, reporters)
     if missing is not None and len(missing):
         start = replace(start, honesty=replace(start.honesty, missing=missing))
-    known = _Gold.of(gold)
+    known = Gold.of(gold)
     found = start
     rounds = ROUNDS if vocabulary.source_count > 1 or gold else 1  # nobody else to compare with
     for round_ in range(rounds):
@@ -97,7 +97,7 @@ def learn(
     return found
 
 
-def _sample(marks: Marks, gold: Mapping[int, int]) -> tuple[Marks, Mapping[int, int]]:
+def sampled(marks: Marks, gold: Mapping[int, int]) -> tuple[Marks, Mapping[int, int]]:
     """The marks on SAMPLE numbers and those with gold, by a hash of the number; all if fewer.
 
     A few thousand probabilities are learned: more numbers than that teach nothing.
@@ -127,12 +127,15 @@ def _weigh(marks: Marks, vocabulary: Vocabulary, found: Accuracies) -> Weighed:
 
 
 @dataclass(frozen=True)
-class _Gold:
+class Gold:
+    """Numbers whose category is known: rows ascending, and the place of each one's category."""
+
     row: I64
     place: I64
 
     @classmethod
-    def of(cls, gold: Mapping[int, int]) -> "_Gold":
+    def of(cls, gold: Mapping[int, int]) -> "Gold":
+        """From row -> place of the category."""
         rows = np.array(sorted(gold), dtype=np.int64)
         return cls(rows, np.array([gold[int(row)] for row in rows], dtype=np.int64))
 
@@ -156,7 +159,7 @@ def _settle(
     weighed: Weighed,
     found: Accuracies,
     start: Accuracies,
-    gold: _Gold,
+    gold: Gold,
     limit: int,
     tolerance: float,
 ) -> Accuracies:
@@ -203,7 +206,7 @@ def _settle(
 
 
 def _expectations(
-    weighed: Weighed, found: Accuracies, gold: _Gold
+    weighed: Weighed, found: Accuracies, gold: Gold
 ) -> Callable[[int, int], tuple[F64, F64]]:
     """Expected weight of each cell and category, and of each category, over a range of numbers."""
     table = found.table().astype(np.float32)
@@ -225,11 +228,13 @@ class Said:
     Attributes:
         responsibility: float64 (m,), probability that each mark is honest.
         telling: float64 (m,) in [0, 1], how far the others' posterior is from the class prior.
+        agreement: float64 (m,), the others' posterior of what each mark's label may mean.
         copying: float64 (S, S), see `Shared`.
     """
 
     responsibility: F64
     telling: F64
+    agreement: F64
     copying: F64
 
 
@@ -276,7 +281,7 @@ def others_say(
     marks: Marks,
     weighed: Weighed,
     found: Accuracies,
-    gold: _Gold,
+    gold: Gold,
     copying: bool = True,
 ) -> Said:
     """Judge each mark by all sources but its own: agreement with oneself proves nothing.
@@ -290,7 +295,9 @@ def others_say(
     prior, log_prior = np.exp(found.log_prior), found.log_prior.astype(np.float32)
     confusion = np.exp(found.log_confusion).astype(np.float32)
     shared = Shared(vocabulary, found)
-    telling, likelihood = np.zeros(len(weighed.pair_number)), np.zeros(len(marks.number_at))
+    meant = (vocabulary.meaning > 0).astype(np.float32)
+    telling = np.zeros(len(weighed.pair_number))
+    likelihood, agreement = np.zeros(len(marks.number_at)), np.zeros(len(marks.number_at))
 
     def listen(first: int, last: int) -> list[tuple[I64, I64, I64, Mask]]:
         low, high = np.searchsorted(weighed.pair_number, [first, last])
@@ -299,7 +306,9 @@ def others_say(
         own[weighed.pair_own[low:high] <= REPEATING] = 0.0
         # Pairs ascend by number: sums of runs, empty ones being 0.
         starts = np.searchsorted(at, np.arange(last - first))
-        total = np.add.reduceat(np.vstack([own, np.zeros_like(own[:1])]), starts, axis=0)
+        total = np.add.reduceat(
+            np.vstack([own, np.zeros((1, len(prior)), own.dtype)]), starts, axis=0
+        )
         total[np.diff(np.append(starts, len(at))) == 0] = 0.0
         total += log_prior
         known = np.zeros_like(total)
@@ -311,11 +320,10 @@ def others_say(
         others = softmax(total[at] - own)
         telling[low:high] = 1 - np.minimum(others, prior).sum(axis=1)
         begin, end = np.searchsorted(marks.number_at, [first, last])
-        likelihood[begin:end] = np.einsum(
-            "ij,ij->i",
-            others[weighed.mark_pair[begin:end] - low],
-            confusion[marks.label_at[begin:end]],
-        )
+        of_mark = others[weighed.mark_pair[begin:end] - low]
+        label_at = marks.label_at[begin:end]
+        likelihood[begin:end] = np.einsum("ij,ij->i", of_mark, confusion[label_at])
+        agreement[begin:end] = np.einsum("ij,ij->i", of_mark, meant[label_at])
         cases = []
         for step in range(1, vocabulary.source_count if copying else 1):
             one = np.flatnonzero(at[step:] == at[:-step])
@@ -334,4 +342,4 @@ def others_say(
     noise = np.exp(found.log_noise)[marks.label_at]
     said, otherwise = honest * likelihood, (1 - honest) * noise
     copied = shared.copying() if copying else found.copying
-    return Said(said / (said + otherwise), telling[weighed.mark_pair], copied)
+    return Said(said / (said + otherwise), telling[weighed.mark_pair], agreement, copied)

@@ -1,6 +1,7 @@
 """The SQL of the arbitration service."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ I64 = npt.NDArray[np.int64]
 
 RUN_TABLES = (
     "posteriors", "evidence", "accuracies", "label_noise", "honesty", "source_honesty", "copying",
-    "reporters", "suspicions",
+    "reporters", "suspicions", "scorecards", "source_counts",
 )  # fmt: skip
 
 
@@ -49,6 +50,87 @@ def verdicts(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
         GROUP BY number ORDER BY number
     """
     return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+
+
+def delays(store: Store, as_of_ms: int) -> dict[int, tuple[int, int]]:
+    """By source: marks that name their call, and the median seconds from call to mark."""
+    found = store.query(
+        """
+        SELECT source, count() AS called,
+            toInt64(quantileDeterministic(0.5)(occurred_ms - call_ms, mark_key) / 1000) AS delay_s
+        FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND call_ms > 0 AND call_ms <= occurred_ms
+        GROUP BY source
+        """,
+        {"as_of": as_of_ms},
+    )
+    return {row["source"]: (row["called"], row["delay_s"]) for row in found.to_pylist()}
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """What a run found of one source.
+
+    Attributes:
+        marks, quarantined, numbers, all_numbers, called: counts, see schema/0004_ledger.sql.
+        delay_s: median from call to mark, -1 unknown.
+        told, right: marks that could be judged, by how much, and those found right.
+        by_category, by_week: (category or week's start, marks in the sample, told, right).
+        copies: (name of another source, share of its errors repeated), largest first.
+    """
+
+    name: str
+    marks: int
+    quarantined: int
+    numbers: int
+    all_numbers: int
+    called: int
+    delay_s: int
+    told: float
+    right: float
+    by_category: list[tuple[int, int, float, float]]
+    by_week: list[tuple[int, int, float, float]]
+    copies: list[tuple[str, float]]
+
+
+def source_cards(store: Store, run: int, names: Mapping[int, str]) -> list[SourceCard]:
+    """The cards of a run, by name."""
+    where = {"run": run}
+    counts = store.query("SELECT * FROM source_counts WHERE run = %(run)s", where).to_pylist()
+    judged = store.query("SELECT * FROM scorecards WHERE run = %(run)s", where).to_pylist()
+    copied = store.query(
+        "SELECT original, copier, share FROM copying WHERE run = %(run)s AND share > 0", where
+    ).to_pylist()
+    cards = []
+    for row in counts:
+        mine = [r for r in judged if r["source"] == row["source"]]
+        whole = [r for r in mine if not r["category"] and not r["week_ms"]]
+        copies = [
+            (names[r["original"]], r["share"]) for r in copied if r["copier"] == row["source"]
+        ]
+        cards.append(
+            SourceCard(
+                name=names[row["source"]],
+                **{
+                    field: int(row[field])
+                    for field in (
+                        "marks", "quarantined", "numbers", "all_numbers", "called", "delay_s",
+                    )
+                },
+                told=sum(r["told"] for r in whole),
+                right=sum(r["right"] for r in whole),
+                by_category=sorted(
+                    (r["category"], r["marks"], r["told"], r["right"])
+                    for r in mine
+                    if r["category"]
+                ),
+                by_week=sorted(
+                    (r["week_ms"], r["marks"], r["told"], r["right"]) for r in mine if r["week_ms"]
+                ),
+                copies=sorted(copies, key=lambda pair: -pair[1]),
+            )
+        )  # fmt: skip
+    return sorted(cards, key=lambda card: card.name)
 
 
 def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
@@ -92,12 +174,6 @@ def sources_with_proof(store: Store) -> set[int]:
     """Keys of the sources that name the call in one mark of a hundred or more."""
     found = store.query("SELECT source FROM marks GROUP BY source HAVING avg(call_ms > 0) >= 0.01")
     return set(found["source"].to_pylist())
-
-
-def source_counts(store: Store) -> dict[int, int]:
-    """Marks received, by source key."""
-    found = store.query("SELECT source, count() AS marks FROM marks GROUP BY source")
-    return dict(zip(found["source"].to_pylist(), found["marks"].to_pylist(), strict=True))
 
 
 def decisions(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:

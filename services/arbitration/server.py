@@ -7,10 +7,11 @@ import numpy as np
 from google.longrunning import operations_pb2
 
 from services.arbitration import queries
+from services.arbitration.disputes.queries import source_outcomes
 from services.arbitration.engine import Arbitrated, Engine
 from services.common import rpc
 from services.common.clock import Clock
-from services.common.errors import DomainError, InvalidArgument
+from services.common.errors import DomainError, InvalidArgument, NotFound
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
@@ -92,18 +93,54 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
     def ListSources(
         self, request: pb.ListSourcesRequest, context: grpc.ServicerContext
     ) -> pb.ListSourcesResponse:
-        """Expected accuracy of each source, Wilson interval (1927) over its marks."""
-        run, rows = self._engine.source_rows()
+        """Accuracy of each source by what the others say, Wilson interval (1927)."""
+        run, cards = self._engine.cards()
         answer = pb.ListSourcesResponse(run_id=str(run) if run else "")
-        for name, marks, accuracy, weight in rows:
-            lower, upper = wilson(accuracy, weight)
+        for card in cards:
+            row = _row(card.marks, card.told, card.right)
             answer.sources.add(
-                name=name,
-                mark_count=marks,
-                accuracy=accuracy,
-                accuracy_lower=lower,
-                accuracy_upper=upper,
+                name=card.name,
+                mark_count=card.marks,
+                accuracy=row.accuracy,
+                accuracy_lower=row.accuracy_lower,
+                accuracy_upper=row.accuracy_upper,
             )
+        return answer
+
+    def GetScorecard(
+        self, request: pb.GetScorecardRequest, context: grpc.ServicerContext
+    ) -> pb.Scorecard:
+        """Say how right one source is."""
+        run, cards = self._engine.cards()
+        card = next((card for card in cards if card.name == request.source), None)
+        if card is None:
+            raise NotFound(
+                "SOURCE_NOT_FOUND",
+                f"nothing was judged of source {request.source[:64]!r}",
+                source=request.source[:64],
+            )
+        answer = pb.Scorecard(
+            source=card.name,
+            run_id=str(run),
+            mark_count=card.marks,
+            quarantined_mark_count=card.quarantined,
+            number_count=card.numbers,
+            coverage=card.numbers / max(card.all_numbers, 1),
+            call_ratio=min(card.called / max(card.marks, 1), 1.0),
+            median_delay_s=card.delay_s,
+            overall=_row(sum(row[1] for row in card.by_category), card.told, card.right),
+        )
+        for category, marks, told, right in sorted(card.by_category, key=lambda row: -row[1]):
+            answer.categories.append(_row(marks, told, right))
+            answer.categories[-1].category = category_code(category)
+        for week_ms, marks, told, right in card.by_week:
+            answer.weeks.append(_row(marks, told, right))
+            answer.weeks[-1].week_time.FromMilliseconds(week_ms)
+        for name, share in card.copies:
+            answer.copies.add(source=name, share=share)
+        for outcome in source_outcomes(self._store, card.name):
+            answer.decided_count = outcome["decided"]
+            answer.overturned_count = outcome["overturned"]
         return answer
 
     def SubmitDecisions(
@@ -155,7 +192,19 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         return message
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def _row(marks: int, told: float, right: float) -> pb.ScorecardRow:
+    accuracy = right / told if told else 0.0
+    lower, upper = wilson(accuracy, told)
+    return pb.ScorecardRow(
+        mark_count=marks,
+        told_count=told,
+        accuracy=accuracy,
+        accuracy_lower=lower,
+        accuracy_upper=upper,
+    )
+
+
+def wilson(share: float, count: float) -> tuple[float, float]:
     """95 % score interval of a share of `count` trials (Wilson 1927, doi 10.2307/2276774)."""
     if count == 0:
         return 0.0, 1.0

@@ -24,6 +24,7 @@ from services.cli import (
     importing,
     normalise,
     report,
+    scorecards,
     session,
     sync,
 )
@@ -33,6 +34,7 @@ from services.cli.target import Target
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
+from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import number_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
@@ -142,6 +144,10 @@ def import_files(
 @app.command()
 def pipeline(
     as_of: Annotated[str, typer.Option(help="As of this time; default now.")] = "",
+    max_churn: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of established labels that may move."),
+    ] = None,
 ) -> None:
     """Features, arbitration, scoring, publishing over everything."""
     at = _time_option(as_of, "--as-of")
@@ -151,6 +157,7 @@ def pipeline(
             stubs,
             at,
             lambda step: errors_console.print(f"{time.monotonic() - began:6.1f} s {step}"),
+            max_churn,
         )
     _show(MessageToDict(published, preserving_proto_field_name=True))
 
@@ -296,6 +303,32 @@ def export(
     with _connect() as stubs:
         count = exporting.write(stubs, out, _time_option(as_of, "--as-of"))
     _show({"rows": count, "file": str(out)})
+
+
+@app.command()
+def scorecard(
+    source: Annotated[list[str] | None, typer.Argument(help="Sources; none: all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write rows by category and week, CSV.")] = None,
+) -> None:
+    """How right each source is, by what all the others say."""
+    with _connect() as stubs:
+        listed = stubs.arbitration.ListSources(arbitration_pb2.ListSourcesRequest(), timeout=60)
+        names = source or [item.name for item in listed.sources]
+        cards = [
+            stubs.arbitration.GetScorecard(
+                arbitration_pb2.GetScorecardRequest(source=name), timeout=60
+            )
+            for name in names
+        ]
+    if out is not None:
+        _show({"rows": scorecards.write(cards, out), "file": str(out)})
+        return
+    if Target.as_json:
+        for card in cards:
+            found = MessageToDict(card, preserving_proto_field_name=True)
+            print(json.dumps(found, ensure_ascii=False))
+        return
+    console.print(scorecards.table(cards))
 
 
 @app.command(name="sync")

@@ -10,7 +10,12 @@ from google.protobuf.message import Message
 
 from services.__main__ import Application, environment
 from services.common import operations, rpc
-from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
+from zhengming.arbitration.v1 import (
+    arbitration_pb2,
+    arbitration_pb2_grpc,
+    dispute_pb2_grpc,
+    ledger_pb2_grpc,
+)
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2, reputation_pb2_grpc
@@ -30,6 +35,7 @@ class Stubs:
     features: features_pb2_grpc.FeaturesServiceStub
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
+    ledger: ledger_pb2_grpc.LedgerServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     feed: feed_pb2_grpc.FeedServiceStub
@@ -45,6 +51,7 @@ class Stubs:
             features_pb2_grpc.FeaturesServiceStub(channel),
             arbitration_pb2_grpc.ArbitrationServiceStub(channel),
             dispute_pb2_grpc.DisputeServiceStub(channel),
+            ledger_pb2_grpc.LedgerServiceStub(channel),
             scoring_pb2_grpc.ScoringServiceStub(channel),
             reputation_pb2_grpc.ReputationServiceStub(channel),
             feed_pb2_grpc.FeedServiceStub(channel),
@@ -81,7 +88,7 @@ def _translated(channel: grpc.Channel) -> Iterator[Stubs]:
 
 
 def run_pipeline(
-    stubs: Stubs, as_of_ms: int | None, step: Step
+    stubs: Stubs, as_of_ms: int | None, step: Step, max_churn: float | None = None
 ) -> reputation_pb2.PublishReputationsResponse:
     """Features, arbitration, scoring, publishing, one after the other."""
 
@@ -106,11 +113,10 @@ def run_pipeline(
     )
     step("publishing")
     published = reputation_pb2.PublishReputationsResponse()
+    publish = reputation_pb2.PublishReputationsRequest(
+        run_id=built.run_id, max_churn_ratio=max_churn
+    )
     operations.wait(
-        stubs.operations,
-        stubs.reputation.PublishReputations(
-            reputation_pb2.PublishReputationsRequest(run_id=built.run_id), timeout=60
-        ),
-        published,
+        stubs.operations, stubs.reputation.PublishReputations(publish, timeout=60), published
     )
     return published

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common.numbering.keys import format_keys
 from services.common.store import Store
 from services.common.taxonomy import confirmed
 
@@ -129,8 +130,9 @@ def changes_after(
     )
     if found.num_rows == 0:
         return np.zeros(0, dtype=np.int64), seq, None
+    numbers = np.unique(found["number"].to_numpy())
     return (
-        np.unique(found["number"].to_numpy()),
+        numbers[numbers != 0],  # 0: a prefix was registered, and its numbers were touched
         int(found["seq"][-1].as_py()),
         int(found["committed_ms"].to_numpy().min()),
     )
@@ -286,3 +288,35 @@ def registrations(store: Store, now_ms: int) -> pa.Table:
         """,
         {"now": now_ms},
     )
+
+
+def suspected(store: Store, numbers: Sequence[int]) -> set[int]:
+    """Keys of the marks on those numbers that the newest arbitration run put in quarantine."""
+    if not numbers:
+        return set()
+    found = store.query(
+        """
+        SELECT mark_key FROM suspicions
+        WHERE number IN (SELECT number FROM {asked}) AND run IN (
+            SELECT run FROM arbitration_runs ORDER BY as_of_ms DESC, run DESC LIMIT 1
+        )
+        """,
+        tables={"asked": {"number": list(numbers)}},
+    )
+    return set(found["mark_key"].to_pylist())
+
+
+def numbers_under(store: Store, prefixes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Known numbers whose national digits begin with one of the prefixes, ascending."""
+    if not prefixes:
+        return np.zeros(0, dtype=np.int64)
+    found = store.query(
+        """
+        SELECT DISTINCT number FROM marks
+        UNION ALL SELECT DISTINCT number FROM behaviour
+        """
+    )
+    numbers = np.unique(found["number"].to_numpy().astype(np.int64))
+    wanted = tuple(prefixes)
+    national = (str(wire).lstrip("+").removeprefix("86") for wire in format_keys(numbers))
+    return numbers[np.fromiter((n.startswith(wanted) for n in national), bool, len(numbers))]

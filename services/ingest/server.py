@@ -17,6 +17,7 @@ from services.ingest.digest import source_key
 from zhengming.ingest.v1 import ingest_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2_grpc as pb_grpc
 
+TOUCHED_AT_ONCE = 50_000
 MAX_BATCH = 10_000
 MAX_COLUMN_ROWS = 200_000
 MAX_CHANGES_PAGE = 100_000
@@ -127,6 +128,11 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             ]
         )
         results = self._commit("registry", valid, len(request.registrations))
+        prefixes = [prefix for prefix in valid.columns["prefix"] if prefix]
+        under = queries.numbers_under(self._store, prefixes)
+        for start in range(0, len(under), TOUCHED_AT_ONCE):
+            part = under[start : start + TOUCHED_AT_ONCE]
+            self._committer.submit(Submission(TOUCHES, {"number": part}))
         return pb.SubmitRegistryResponse(results=results)
 
     def SubmitRefusals(

@@ -35,7 +35,7 @@ class Published:
 
 
 def standing(mark: dict[str, Any], kind: Kind, epoch_start_ms: int) -> "pb.MarkStanding":
-    """Whether a mark counts; `mark` has withdrawn, superseded and occurred_ms."""
+    """Whether a mark counts; `mark` has withdrawn, superseded, suspected and occurred_ms."""
     if mark["withdrawn"]:
         return pb.MARK_STANDING_WITHDRAWN
     if kind is Kind.CN_RELAY:
@@ -44,6 +44,8 @@ def standing(mark: dict[str, Any], kind: Kind, epoch_start_ms: int) -> "pb.MarkS
         return pb.MARK_STANDING_FORMER_HOLDER
     if mark["superseded"]:
         return pb.MARK_STANDING_SUPERSEDED
+    if mark["suspected"]:
+        return pb.MARK_STANDING_SUSPECTED
     return pb.MARK_STANDING_COUNTED
 
 
@@ -79,6 +81,9 @@ def mark_statuses(
         row["number"]: Published(row["category"], row["state"], row["version"], row["update"])
         for row in queries.published(store, numbers)
     }
+    suspected = queries.suspected(store, numbers)
+    for row in found.values():
+        row["suspected"] = row["mark_key"] in suspected
     answer = pb.GetMarkStatusResponse()
     for mark_id, key, check in zip(request.mark_ids, keys.tolist(), checks.tolist(), strict=True):
         status = answer.statuses.add(mark_id=mark_id)
@@ -108,6 +113,11 @@ _STANDING = {
     pb.MARK_STANDING_QUARANTINED: (
         "该号码为隐私保护中间号，由多人使用，标记已留存但不计入。",
         "The number is a relay that many people share: the mark is kept and does not count.",
+    ),
+    pb.MARK_STANDING_SUSPECTED: (
+        "该标记的作出方式异常（如未见通话、短时集中），已留存待查，暂不计入。",
+        "The way this mark was made is unusual (no call seen, many in the same minutes): it is "
+        "kept for review and does not count for now.",
     ),
     pb.MARK_STANDING_SUPERSEDED: (
         "您之后再次标记了该号码，以最新一次为准。",

@@ -23,6 +23,12 @@ from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
 log = logging.getLogger(__name__)
 
+MAX_CHURN = 0.1
+"""Share of the established labels that one full pass may move (Community Notes stops its own pass
+at 0.12 to 0.30, by kind; domain/anchors.md)."""
+MIN_ESTABLISHED = 1_000
+"""With fewer established labels a share says little."""
+
 BATCH = 5_000
 LIVE = 0
 CALL_TIMEOUT_S = 60
@@ -42,20 +48,28 @@ class Publisher:
     """The only writer of the published state."""
 
     def __init__(
-        self, store: Store, upstream: Upstream, published: state.PublishedState, clock: Clock
+        self,
+        store: Store,
+        upstream: Upstream,
+        published: state.PublishedState,
+        clock: Clock,
+        max_churn: float = MAX_CHURN,
     ) -> None:
         self._store, self._upstream, self._state = store, upstream, published
-        self._clock = clock
+        self._clock, self._max_churn = clock, max_churn
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._load()
 
-    def publish_run(self, run: int) -> tuple[int, int, int]:
+    def publish_run(self, run: int, max_churn: float | None = None) -> tuple[int, int, int]:
         """Publish a full run. Returns version, changed numbers, numbers.
 
+        Args:
+            max_churn: share of the established labels that may move; None: as configured.
+
         Raises:
-            FailedPrecondition: JOB_NOT_RUN.
+            FailedPrecondition: JOB_NOT_RUN; CHURN_TOO_HIGH, and nothing is published.
         """
         times = queries.run_times(self._store, run)
         if times is None:
@@ -74,6 +88,9 @@ class Publisher:
             if live:
                 changed = state.moved(before, rows)
                 rows = {name: column[changed] for name, column in rows.items()}
+                check_churn(
+                    state.churn(before, rows), self._max_churn if max_churn is None else max_churn
+                )
                 lineage = LIVE
             else:  # a pass over the past is kept whole and apart; consumers do not see it
                 lineage = version
@@ -266,3 +283,22 @@ def _judged_of_run(store: Store, run: int) -> Judged:
         risk=scored["risk"].to_numpy().astype(np.float64),
         reasons=scored["reasons"].to_pylist(),
     )  # fmt: skip
+
+
+def check_churn(churn: state.Churn, maximum: float) -> None:
+    """Accept a version that moves no more than that share of the established labels.
+
+    Raises:
+        FailedPrecondition: CHURN_TOO_HIGH.
+    """
+    if churn.established < MIN_ESTABLISHED or churn.share <= maximum:
+        return
+    raise FailedPrecondition(
+        "CHURN_TOO_HIGH",
+        f"{churn.moved} of {churn.established} established labels would move "
+        f"({churn.share:.1%}, at most {maximum:.1%} are allowed); nothing was published",
+        moved=churn.moved,
+        established=churn.established,
+        share=round(churn.share, 4),
+        maximum=maximum,
+    )

@@ -171,9 +171,18 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
         """Start the job."""
         if not request.run_id.isdigit():
             raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
+        churn = request.max_churn_ratio if request.HasField("max_churn_ratio") else None
+        if churn is not None and not 0 <= churn <= 1:
+            raise InvalidArgument(
+                "FIELD_OUT_OF_RANGE",
+                f"max_churn_ratio must be in [0, 1], not {churn}",
+                field="max_churn_ratio",
+                value=churn,
+                expected="in [0, 1]",
+            )
 
         def work() -> pb.PublishReputationsResponse:
-            version, changed, total = self._publisher.publish_run(int(request.run_id))
+            version, changed, total = self._publisher.publish_run(int(request.run_id), churn)
             return pb.PublishReputationsResponse(
                 version=version, changed_count=changed, number_count=total
             )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.common.places import place
+
 Columns = dict[str, npt.NDArray[Any]]
 
 NAMES = (
@@ -33,6 +35,8 @@ NAMES = (
 )
 """Columns of a published row."""
 
+ESTABLISHED = 3
+"""The wire's ReputationState of a label that independent evidence agrees on."""
 RISK_STEP = 0.02
 """Hysteresis: a risk that moves less is not published anew."""
 PROBABILITY_STEP = 0.05
@@ -167,3 +171,33 @@ def moved(before: Snapshot, rows: Columns) -> npt.NDArray[np.bool_]:
     gap = np.abs(old["probability"][at].astype(float) - rows["probability"].astype(float))
     same &= gap < PROBABILITY_STEP
     return ~same
+
+
+@dataclass(frozen=True)
+class Churn:
+    """How many established labels there are, and how many of them a version would move."""
+
+    established: int
+    moved: int
+
+    @property
+    def share(self) -> float:
+        """Moved of the established, in [0, 1]."""
+        return self.moved / self.established if self.established else 0.0
+
+
+def churn(before: Snapshot, rows: Columns) -> Churn:
+    """Established labels, and those that `rows` take away or put into another group.
+
+    A number whose epoch changed is another holder's: its label is meant to go.
+    """
+    known = flatten(before)
+    established = (known["state"] == ESTABLISHED) & (known["category"] > 0)
+    at, there = place(known["number"], rows["number"])
+    if not established.any() or not len(at):
+        return Churn(int(established.sum()), 0)
+    concerned = there & established[at]
+    was, now = known["category"][at].astype(np.int64), rows["category"].astype(np.int64)
+    same_holder = known["epoch"][at].astype(np.int64) == rows["epoch"].astype(np.int64)
+    moved_away = concerned & same_holder & (was // 1000 != now // 1000)
+    return Churn(int(established.sum()), int(moved_away.sum()))

@@ -47,6 +47,7 @@ def application(services, accounts, scale=1e5):
         stubs.numbers,
         stubs.arbitration,
         stubs.disputes,
+        stubs.ledger,
         stubs.reputation,
         stubs.scoring,
     )

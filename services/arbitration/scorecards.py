@@ -1,0 +1,89 @@
+"""How right each source is, by what all the others say of the same numbers. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.arbitration.domain import DAY_MS, F64, I64, Accuracies, Marks, Vocabulary, weigh
+from services.arbitration.domain import mark_levels as levels_of
+from services.arbitration.learning import Gold, others_say, sampled
+
+WEEK_MS = 7 * DAY_MS
+WEEKS = 12
+"""Weeks of the trend, the last one ending with the run."""
+MIN_TELLING = 0.2
+"""Marks of whose number the others say less than this are not judged."""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Rows by source and category (week 0), and by source and week (category 0).
+
+    Attributes:
+        source_at: int64 (c,), place of the source in the vocabulary.
+        category: uint16 (c,), 0 all. week_ms: int64 (c,), start of the week, 0 all.
+        marks: int64 (c,), marks judged in a sample of the numbers.
+        told, right: float64 (c,), see schema/0004_ledger.sql.
+    """
+
+    source_at: I64
+    category: I64
+    week_ms: I64
+    marks: I64
+    told: F64
+    right: F64
+
+
+def make_cards(
+    vocabulary: Vocabulary,
+    everyone: Marks,
+    gold: Mapping[int, int],
+    accuracies: Accuracies,
+    as_of_ms: int,
+) -> Cards:
+    """Judge the marks of a sample of numbers by all sources but their own.
+
+    A mark is right as far as the others' posterior lies on what its label may mean. Decisions
+    speak for themselves.
+    """
+    marks, gold = sampled(everyone, gold)
+    weighed = weigh(
+        marks, levels_of(marks, vocabulary, accuracies.honesty), vocabulary, accuracies.copying
+    )
+    said = others_say(vocabulary, marks, weighed, accuracies, Gold.of(gold), copying=False)
+    told = np.where(said.telling >= MIN_TELLING, said.telling, 0.0)
+    category = vocabulary.categories[vocabulary.top_category[marks.label_at]].astype(np.int64)
+    week = as_of_ms - ((as_of_ms - marks.occurred_ms) // WEEK_MS + 1) * WEEK_MS
+    recent = marks.occurred_ms > as_of_ms - WEEKS * WEEK_MS
+    zero = np.zeros_like(category)
+    parts = [
+        _sums(marks.source_at, category, zero, told, said.agreement),
+        _sums(marks.source_at, zero, zero, told, said.agreement),
+        _sums(
+            marks.source_at[recent],
+            zero[recent],
+            week[recent],
+            told[recent],
+            said.agreement[recent],
+        ),
+    ]
+    return Cards(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _sums(
+    source_at: I64, category: I64, week_ms: I64, told: F64, agreement: F64
+) -> tuple[I64, I64, I64, I64, F64, F64]:
+    keys, at = np.unique(
+        np.stack([source_at, category, week_ms], axis=1), axis=0, return_inverse=True
+    )
+    at = at.ravel()
+    size = len(keys)
+    return (
+        keys[:, 0],
+        keys[:, 1],
+        keys[:, 2],
+        np.bincount(at, minlength=size),
+        np.bincount(at, told, minlength=size).astype(np.float64),
+        np.bincount(at, told * agreement, minlength=size).astype(np.float64),
+    )

@@ -1,0 +1,179 @@
+"""Full and incremental arbitration over the store, on both engines: the same answer from both."""
+
+import random
+
+import numpy as np
+import pytest
+
+from services.__main__ import NAMES as SERVICES
+from services.__main__ import ROOT
+from services.arbitration import queries
+from services.arbitration.engine import Engine
+from services.common.migrate import migrate
+
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
+AS_OF = 1_790_000_000_000
+GROUP = 500
+"""Accounts from here on move in groups."""
+NUMBERS = [(1 << 60) + 8613800138000 + i for i in range(60)]
+WORDS = {
+    7: ("诈骗电话", "快递物流", "贷款理财"),
+    8: ("诈骗", "快递", "贷款"),
+    9: ("涉诈电话", "快递", "贷款"),
+}
+
+
+@pytest.fixture
+def store(either):
+    for name in SERVICES:
+        migrate(either, name, ROOT / name / "schema", clock=lambda: 0)
+    either.insert(
+        "sources",
+        {
+            "source": np.array(list(WORDS), dtype=np.uint64),
+            "name": [f"app-{key}" for key in WORDS],
+            "first_seen_ms": [0] * len(WORDS),
+        },
+    )
+    pairs = [(key, at, text) for key, texts in WORDS.items() for at, text in enumerate(texts)]
+    either.insert(
+        "labels",
+        {
+            "label": np.array([10 * key + at for key, at, _ in pairs], dtype=np.uint64),
+            "source": np.array([key for key, _, _ in pairs], dtype=np.uint64),
+            "text": [text for _, _, text in pairs],
+            "first_seen_ms": [0] * len(pairs),
+        },
+    )
+    return either
+
+
+def history(seed):
+    """Honest marks with calls, and groups of accounts that name none."""
+    chance = random.Random(seed)
+    rows = []
+    for number in NUMBERS:
+        truth = chance.randrange(3)
+        for _ in range(chance.randrange(7)):
+            word = truth if chance.random() < 0.8 else chance.randrange(3)
+            at = AS_OF - chance.randrange(1, 60 * DAY_MS)
+            call = at - MINUTE_MS if chance.random() < 0.9 else 0
+            rows.append(
+                (number, at, chance.choice(list(WORDS)), word, chance.randrange(1, 90), call)
+            )
+        if chance.random() < 0.3:
+            begins, source = (
+                AS_OF - chance.randrange(DAY_MS, 30 * DAY_MS),
+                chance.choice(list(WORDS)),
+            )
+            group = GROUP + 10 * chance.randrange(3)
+            rows += [(number, begins + i * MINUTE_MS, source, 0, group + i, 0) for i in range(8)]
+    return rows
+
+
+def add_marks(store, rows, first_key=2):
+    count = len(rows)
+    number, at, source, word, reporter, call = zip(*rows, strict=True)
+    store.insert(
+        "marks",
+        {
+            "number": np.array(number),
+            "occurred_ms": np.array(at),
+            "source": np.array(source, dtype=np.uint64),
+            "label": np.array([10 * s + w for s, w in zip(source, word, strict=True)], np.uint64),
+            "reporter": np.array(
+                [1_000 * s + r for s, r in zip(source, reporter, strict=True)], np.uint64
+            ),
+            "origin": np.zeros(count, dtype=np.uint32),
+            "kind": np.ones(count, dtype=np.uint8),
+            "withdrawn": np.zeros(count, dtype=np.uint8),
+            "call_ms": np.array(call),
+            "mark_key": np.arange(first_key, first_key + 2 * count, 2, dtype=np.uint64),
+            "mark_check": np.zeros(count, dtype=np.uint64),
+            "seq": np.arange(count, dtype=np.uint64),
+            "received_ms": np.full(count, AS_OF),
+        },
+    )
+
+
+def stored(store, run):
+    table = store.query(
+        "SELECT * FROM posteriors WHERE run = %(run)s ORDER BY number", {"run": run}
+    )
+    return {row["number"]: row for row in table.to_pylist()}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_touched_numbers_get_what_the_full_pass_gave_them(store, seed, restarted):
+    add_marks(store, history(seed))
+    engine = Engine(store)
+    engine.run(10, AS_OF, AS_OF)
+    whole = stored(store, 10)
+
+    asked = np.array(sorted(random.Random(seed).sample(sorted(whole), 12)), dtype=np.int64)
+    found, run = (Engine(store) if restarted else engine).arbitrate(asked, AS_OF)
+
+    assert run == 10
+    for i, number in enumerate(asked.tolist()):
+        row = whole[number]
+        assert found.categories[i].tolist() == row["categories"]
+        assert np.allclose(found.probabilities[i], row["probabilities"], atol=1e-6)
+        assert found.counts["mark_count"][i] == row["mark_count"]
+        assert found.counts["quarantined_count"][i] == row["quarantined_count"]
+        assert found.effective_sources[i] == pytest.approx(row["effective_sources"], abs=1e-6)
+
+
+def test_marks_in_quarantine_are_named_and_counted_apart(store):
+    add_marks(store, history(1))
+    engine = Engine(store)
+
+    engine.run(10, AS_OF, AS_OF)
+
+    held = store.query(
+        "SELECT number, mark_key, honesty FROM suspicions WHERE run = 10"
+    ).to_pylist()
+    whole = stored(store, 10)
+    assert len(held) == sum(row["quarantined_count"] for row in whole.values()) > 0
+    made = store.query(
+        "SELECT reporter, mark_key FROM marks WHERE mark_key IN "
+        "(SELECT mark_key FROM suspicions WHERE run = 10)"
+    ).to_pylist()
+    assert np.mean([row["reporter"] % 1_000 >= GROUP for row in made]) > 0.9
+    assert max(row["honesty"] for row in held) < 0.5
+
+
+def test_marks_of_a_former_holder_weigh_nothing_from_the_next_pass_on(store):
+    number = NUMBERS[0]
+    add_marks(
+        store, [(number, AS_OF - i * DAY_MS, 7, 0, i + 1, AS_OF - i * DAY_MS) for i in range(1, 9)]
+    )
+    engine = Engine(store)
+    engine.run(10, AS_OF, AS_OF)
+    before = stored(store, 10)[number]
+
+    store.insert(
+        "lifecycle",
+        {
+            "number": [number],
+            "occurred_ms": [AS_OF - MINUTE_MS],
+            "kind": np.array([1], dtype=np.uint8),
+            "carrier": ["c"],
+            "seq": np.array([1], dtype=np.uint64),
+        },
+    )
+    engine.run(11, AS_OF, AS_OF)
+
+    after = stored(store, 11)[number]
+    assert (before["mark_count"], before["former_mark_count"]) == (8, 0)
+    assert (after["mark_count"], after["former_mark_count"], after["epoch"]) == (0, 8, 1)
+    touched, _ = engine.arbitrate(np.array([number]), AS_OF)
+    assert touched.counts["mark_count"].tolist() == [0]
+
+
+def test_only_marks_before_a_visible_verdict_judge_their_reporters(store):
+    add_marks(store, history(2))
+
+    shown = queries.verdicts(store, AS_OF, None)
+
+    assert shown.num_rows == 0
