@@ -46,7 +46,7 @@ from services.scoring.registry import Registry
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
-from zhengming.reputation.v1 import reputation_pb2_grpc
+from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -272,6 +272,7 @@ class Application:
                 ledger=stubs.ledger,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
+                feed=stubs.feed,
             ),
             Accounts(configuration.accounts),
             self._clock,
@@ -353,6 +354,10 @@ class _Stubs:
     @property
     def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:
         return self._lazy("reputation", reputation_pb2_grpc.ReputationServiceStub)
+
+    @property
+    def feed(self) -> feed_pb2_grpc.FeedServiceStub:
+        return self._lazy("reputation", feed_pb2_grpc.FeedServiceStub)
 
     @property
     def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:

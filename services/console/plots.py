@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -116,6 +117,30 @@ def interval(low: float, value: float, high: float, label: str) -> Markup:
         f'width="{max((high - low) * 100, 0.4):.1f}" height="6"/>'
         f'<rect class="point" x="{max(value * 100 - 0.4, 0):.1f}" width="0.8" height="12"/></svg>'
     )
+
+
+def reliability(bins: Sequence[Any], label: str) -> Markup:
+    """Stated against found probability: a dot a bin, on the diagonal where both agree."""
+    size, edge = 260, 34
+    parts = [
+        f'<svg class="plot small" viewBox="0 0 {size + edge} {size + edge}" role="img" '
+        f'aria-label="{escape(label)}">'
+        f'<line class="rail" x1="{edge}" y1="{size}" x2="{size + edge}" y2="0"/>'
+    ]
+    for at in range(0, 11, 2):
+        place = at / 10 * size
+        parts.append(
+            f'<text class="tick" x="{edge + place:.0f}" y="{size + 18}">{at * 10}</text>'
+            f'<text class="tick" x="4" y="{size - place + 4:.0f}">{at * 10}</text>'
+        )
+    for found in bins:
+        radius = min(3 + 0.8 * math.sqrt(found.reviewed_count), 14)
+        parts.append(
+            f'<circle class="dot tone3" cx="{edge + found.stated * size:.1f}" '
+            f'cy="{size - found.found * size:.1f}" r="{radius:.1f}"><title>'
+            f"{found.stated:.0%} → {found.found:.0%} ({found.reviewed_count})</title></circle>"
+        )
+    return Markup("".join([*parts, "</svg>"]))
 
 
 def tone_of(code: str) -> int:

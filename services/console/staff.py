@@ -10,10 +10,10 @@ from services.common.taxonomy import standard
 from services.console import limits, plots, web
 from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, require, site
-from zhengming.arbitration.v1 import arbitration_pb2
+from zhengming.arbitration.v1 import arbitration_pb2, ledger_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2, number_pb2, taxonomy_pb2
-from zhengming.reputation.v1 import reputation_pb2
+from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
 from zhengming.type.v1 import number_pb2 as type_pb2
 
@@ -298,6 +298,71 @@ def sources() -> Any:
         outcomes={outcome.source: outcome for outcome in outcomes},
         run_id=listed.run_id,
         own=own,
+    )
+
+
+@pages.get("/sources/<name>")
+def scorecard(name: str) -> Any:
+    """One source's scorecard; a vendor sees its own."""
+    account = require("reviewer", "auditor", "operator", "vendor")
+    if account.role == "vendor" and name != account.source:
+        raise Refused("PERMISSION_DENIED", "another source's scorecard", role=account.role)
+    card = site().upstream.arbitration.GetScorecard(
+        arbitration_pb2.GetScorecardRequest(source=name[:64]), timeout=CALL_S
+    )
+    return flask.render_template("scorecard.html", card=card)
+
+
+@pages.route("/sample", methods=["GET", "POST"])
+def sample() -> Any:
+    """The weekly random sample of published labels, and what its review has shown."""
+    account = require("reviewer", "auditor")
+    ledger = site().upstream.ledger
+    form = flask.request.form
+    if flask.request.method == "POST":
+        require("reviewer")
+        try:
+            if form.get("action") == "draw":
+                ledger.DrawSample(ledger_pb2.DrawSampleRequest(), timeout=CALL_S)
+            else:
+                ledger.ReviewSample(
+                    ledger_pb2.ReviewSampleRequest(
+                        number=form.get("number", "")[:64],
+                        verdict=form.get("verdict", "")[:16],
+                        reviewer=account.name,
+                    ),
+                    timeout=CALL_S,
+                )
+        except grpc.RpcError as error:
+            flask.flash(web.told(web.translated(error)), "error")
+        return flask.redirect(flask.url_for("staff.sample"), 303)
+    try:
+        drawn = ledger.GetSample(ledger_pb2.GetSampleRequest(), timeout=CALL_S)
+    except grpc.RpcError as error:
+        if web.translated(error).reason != "SAMPLE_NOT_FOUND":
+            raise
+        drawn = None
+    codes = [category.code for category in standard.load().categories]
+
+    def choices(label: ledger_pb2.SampledLabel) -> list[str]:
+        first = ["", label.category, "CLEARED", "UNSURE"]
+        return first + [code for code in codes if code != label.category]
+
+    return flask.render_template(
+        "sample.html",
+        sample=drawn,
+        accuracy=ledger.GetAccuracy(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S),
+        choices=choices,
+    )
+
+
+@pages.get("/consumers")
+def consumers() -> Any:
+    """Who keeps a copy, and how far it is."""
+    require("operator", "reviewer", "auditor")
+    listed = site().upstream.feed.ListConsumers(feed_pb2.ListConsumersRequest(), timeout=CALL_S)
+    return flask.render_template(
+        "consumers.html", consumers=listed.consumers, version=listed.version
     )
 
 

@@ -19,7 +19,7 @@ from services.console.accounts import Account, Accounts
 from services.console.limits import Limits, Rate
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
-from zhengming.reputation.v1 import reputation_pb2_grpc
+from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Upstream:
     ledger: ledger_pb2_grpc.LedgerServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
+    feed: feed_pb2_grpc.FeedServiceStub
 
 
 class Site:

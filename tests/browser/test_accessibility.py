@@ -8,7 +8,17 @@ PUBLIC = ("/", "/contest", "/case", "/login", "/no-such-page")
 STAFF = (
     (
         "ann",
-        ("/queue", "/queue?show=all", "/numbers", "/sources", "/taxonomy", "/labels", "/health"),
+        (
+            "/queue",
+            "/queue?show=all",
+            "/numbers",
+            "/sources",
+            "/taxonomy",
+            "/labels",
+            "/health",
+            "/sample",
+            "/consumers",
+        ),
     ),
     ("vic", ("/queue", "/sources")),
     ("olga", ("/outbox", "/health")),

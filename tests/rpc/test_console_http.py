@@ -50,6 +50,7 @@ def application(services, accounts, scale=1e5):
         stubs.ledger,
         stubs.reputation,
         stubs.scoring,
+        stubs.feed,
     )
     return create_app(upstream, accounts, services.clock, b"k" * 32, scale)
 
@@ -155,6 +156,8 @@ ALLOWED = {
     "/queue": {"ann", "vic", "audrey"},
     "/numbers": {"ann", "audrey"},
     "/sources": {"ann", "vic", "olga", "audrey"},
+    "/sample": {"ann", "audrey"},
+    "/consumers": {"ann", "olga", "audrey"},
     "/taxonomy": {"ann", "vic", "olga", "audrey"},
     "/outbox": {"olga"},
     "/health": {"ann", "olga", "audrey"},
