@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_store", "bench_numbers", "bench_serving", "bench_truth")
+BENCHMARKS = (
+    "bench_store",
+    "bench_numbers",
+    "bench_serving",
+    "bench_arbitration",
+    "bench_attack",
+    "bench_truth",
+)
 
 
 def main() -> int:

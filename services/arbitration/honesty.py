@@ -7,6 +7,7 @@ apart without looking at the label: whether a call is named, how old the account
 others spoke in the same minutes, whether they travel together (china.md R07).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -112,10 +113,10 @@ def expected_strata() -> F64:
     return np.asarray(_START * grid.ravel())
 
 
-def starting_honesty(source_count: int, reporters: Reporters) -> Honesty:
+def starting_honesty(source_count: int) -> Honesty:
     """What is believed before any pass."""
     count = max(source_count, 1)
-    return Honesty(np.tile(expected_strata(), (count, 1)), reporters, np.full(count, 0.1))
+    return Honesty(np.tile(expected_strata(), (count, 1)), Reporters(), np.full(count, 0.1))
 
 
 def traits(
@@ -165,10 +166,8 @@ def lacks_call(trait: I64) -> Mask:
     return np.asarray((proof == 1) | (proof == 3))
 
 
-def missing_calls(source_at: I64, has_call: Mask, by_person: Mask, sources: int) -> F64:
-    """Share of people's marks without a call, by source, (sources,); ten of them at a tenth."""
-    people = np.bincount(source_at[by_person], minlength=sources)
-    without = np.bincount(source_at[by_person & ~has_call], minlength=sources)
+def missing_calls(people: F64, without: F64) -> F64:
+    """Share of people's marks without a call, by source; ten marks at a tenth are added."""
     return np.asarray((without + 1.0) / (people + 10.0))
 
 
@@ -216,38 +215,70 @@ def _same(number_at: I64, ring: I64) -> I64:
     return np.asarray(count[at])
 
 
-def meet(number_at: I64, source_at: I64, occurred_ms: I64, reporter: U64) -> Reporters:
-    """The known reporters of marks with their first marks and rings; ratios are 1.
+class Acquaintance:
+    """Meets the reporters of marks, range after range of numbers."""
 
-    Two reporters are companions if they marked RING_NUMBERS numbers both, within RING_REACH marks
-    of one another; rings are the connected parts of those with RING_COMPANIONS or more.
-    """
-    known = reporter != 0
-    key, at = np.unique(reporter[known], return_inverse=True)
-    first = np.full(len(key), np.iinfo(np.int64).max)
-    np.minimum.at(first, at, occurred_ms[known])
-    ring = _rings(number_at[known], source_at[known], occurred_ms[known], at, len(key))
-    return Reporters(key, first, ring, np.ones(len(key)))
+    def __init__(self) -> None:
+        self._seen: list[tuple[U64, I64]] = []
+        self._pairs: list[tuple[U64, U64]] = []
+
+    def add(self, number: I64, source_at: I64, occurred_ms: I64, reporter: U64) -> None:
+        """Take marks whose numbers no other call has, ascending by number and time."""
+        known = reporter != 0
+        number, source_at, occurred_ms, reporter = (
+            column[known] for column in (number, source_at, occurred_ms, reporter)
+        )
+        key, at = np.unique(reporter, return_inverse=True)
+        first = np.full(len(key), np.iinfo(np.int64).max)
+        np.minimum.at(first, at, occurred_ms)
+        self._seen.append((key, first))
+        self._pairs.extend(_together(number, source_at, at, key))
+
+    def reporters(self) -> Reporters:
+        """All that were met, with their first marks and rings; ratios are 1.
+
+        Two reporters are companions if they marked RING_NUMBERS numbers both, within RING_REACH
+        marks of one another; rings are the connected parts of those with RING_COMPANIONS or more.
+        """
+        if not self._seen:
+            return Reporters()
+        keys = np.concatenate([key for key, _ in self._seen])
+        key, at = np.unique(keys, return_inverse=True)
+        first = np.full(len(key), np.iinfo(np.int64).max)
+        np.minimum.at(first, at, np.concatenate([first for _, first in self._seen]))
+        return Reporters(key, first, _rings(key, self._pairs), np.ones(len(key)))
 
 
-def _rings(number_at: I64, source_at: I64, occurred_ms: I64, at: I64, count: int) -> I64:
-    often = np.bincount(at, minlength=count)[at] >= RING_NUMBERS
-    number_at, source_at, occurred_ms, at = (
-        column[often] for column in (number_at, source_at, occurred_ms, at)
-    )
-    order = np.lexsort((occurred_ms, source_at, number_at))
-    number_at, source_at, at = number_at[order], source_at[order], at[order]
-    pairs = []
+def _together(number: I64, source_at: I64, at: I64, key: U64) -> Iterator[tuple[U64, U64]]:
+    """Pairs of different reporters, once for each number that both marked; of crowds only."""
+    if not len(number):
+        return
+    order = np.lexsort((source_at, number))  # stable: times stay in order
+    number, source_at, at = number[order], source_at[order], at[order]
+    begins = np.append(True, (number[1:] != number[:-1]) | (source_at[1:] != source_at[:-1]))
+    group = np.cumsum(begins) - 1
+    crowded = np.bincount(group)[group] > RING_COMPANIONS
+    group, at = group[crowded], at[crowded]
+    _, once = np.unique(group * len(key) + at, return_index=True)  # a repeat is no companion
+    once.sort()
+    group, at = group[once], at[once]
     for step in range(1, RING_REACH + 1):
-        same = (number_at[step:] == number_at[:-step]) & (source_at[step:] == source_at[:-step])
+        same = group[step:] == group[:-step]
         if not same.any():
-            break
+            return
         one, other = at[:-step][same], at[step:][same]
-        pairs.append(np.minimum(one, other) * count + np.maximum(one, other))
+        yield key[np.minimum(one, other)], key[np.maximum(one, other)]
+
+
+def _rings(key: U64, pairs: list[tuple[U64, U64]]) -> I64:
+    count = len(key)
     ring = np.zeros(count, dtype=np.int64)
     if not pairs:
         return ring
-    pair, times = np.unique(np.concatenate(pairs), return_counts=True)
+    one, other = (
+        np.searchsorted(key, np.concatenate([pair[side] for pair in pairs])) for side in (0, 1)
+    )
+    pair, times = np.unique(one * count + other, return_counts=True)
     pair = pair[times >= RING_NUMBERS]
     one, other = pair // count, pair % count
     companions = np.bincount(one, minlength=count) + np.bincount(other, minlength=count)
@@ -262,37 +293,70 @@ def _rings(number_at: I64, source_at: I64, occurred_ms: I64, at: I64, count: int
     return ring
 
 
-def learn_honesty(
-    before: Honesty,
-    source_at: I64,
-    trait: I64,
-    reporter_at: I64,
-    responsibility: F64,
-    telling: F64,
-) -> Honesty:
-    """Honesty anew from what each mark turned out to be.
+@dataclass
+class Tally:
+    """Sums of what marks turned out to be, over any number of calls.
 
-    Args:
-        before: what was believed; its reporters are kept.
-        source_at, trait, reporter_at: (m,).
-        responsibility: (m,), probability that the mark is honest, by what others say.
-        telling: (m,) in [0, 1], how much the others say at all; 0 judges nothing.
+    Attributes:
+        seen, honest: float64 (sources, TRAITS), marks by how much they tell, and the honest ones.
+        did, due: float64 (reporters,), honest marks, and those that their kinds lead to expect.
     """
-    sources = len(before.stratum)
-    cell = source_at * TRAITS + trait
-    seen = np.bincount(cell, telling, minlength=sources * TRAITS).reshape(sources, TRAITS)
-    honest = np.bincount(cell, telling * responsibility, minlength=sources * TRAITS)
-    honest = honest.reshape(sources, TRAITS)
-    pooled = (honest.sum(axis=0) + _POOLED_STRENGTH * expected_strata()) / (
-        seen.sum(axis=0) + _POOLED_STRENGTH
-    )
-    stratum = (honest + _SOURCE_STRENGTH * pooled) / (seen + _SOURCE_STRENGTH)
-    known = before.reporters
-    if not len(known.key):
-        return replace(before, stratum=stratum)
-    there = reporter_at >= 0
-    at = reporter_at[there]
-    did = np.bincount(at, (telling * responsibility)[there], minlength=len(known.key))
-    due = np.bincount(at, (telling * stratum[source_at, trait])[there], minlength=len(known.key))
-    ratio = np.clip((did + _REPORTER_STRENGTH) / (due + _REPORTER_STRENGTH), *_RATIO_RANGE)
-    return replace(before, stratum=stratum, reporters=replace(known, ratio=ratio))
+
+    seen: F64
+    honest: F64
+    did: F64
+    due: F64
+
+    @classmethod
+    def of(cls, honesty: Honesty) -> "Tally":
+        """Nothing yet."""
+        known = len(honesty.reporters.key)
+        return cls(
+            np.zeros_like(honesty.stratum), np.zeros_like(honesty.stratum), np.zeros(known),
+            np.zeros(known),
+        )  # fmt: skip
+
+    def add(
+        self,
+        honesty: Honesty,
+        source_at: I64,
+        trait: I64,
+        reporter_at: I64,
+        responsibility: F64,
+        telling: F64,
+    ) -> None:
+        """Count marks.
+
+        Args:
+            honesty: what their kinds lead to expect.
+            source_at, trait, reporter_at: (m,).
+            responsibility: (m,), probability that each is honest, by what others say.
+            telling: (m,) in [0, 1], how much the others say at all; 0 judges nothing.
+        """
+        cell, size = source_at * TRAITS + trait, self.seen.size
+        right = telling * responsibility
+        self.seen += np.bincount(cell, telling, size).reshape(self.seen.shape)
+        self.honest += np.bincount(cell, right, size).reshape(self.seen.shape)
+        there = reporter_at >= 0
+        at, expected = reporter_at[there], telling * honesty.stratum[source_at, trait]
+        self.did += np.bincount(at, right[there], len(self.did))
+        self.due += np.bincount(at, expected[there], len(self.due))
+
+    def strata(self) -> F64:
+        """Share of honest marks of each kind, by source, (sources, TRAITS)."""
+        pooled = (self.honest.sum(axis=0) + _POOLED_STRENGTH * expected_strata()) / (
+            self.seen.sum(axis=0) + _POOLED_STRENGTH
+        )
+        return np.asarray(
+            (self.honest + _SOURCE_STRENGTH * pooled) / (self.seen + _SOURCE_STRENGTH)
+        )
+
+    def ratios(self) -> F64:
+        """Honest marks of each reporter over expected ones, (reporters,)."""
+        ratio = (self.did + _REPORTER_STRENGTH) / (self.due + _REPORTER_STRENGTH)
+        return np.asarray(np.clip(ratio, *_RATIO_RANGE))
+
+
+def with_ratios(honesty: Honesty, ratio: F64) -> Honesty:
+    """The same with other records of the reporters."""
+    return replace(honesty, reporters=replace(honesty.reporters, ratio=ratio))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from services.arbitration.domain import (
     starting_accuracies,
     weigh,
 )
-from services.arbitration.honesty import LEVELS, Reporters, learn_honesty
+from services.arbitration.honesty import LEVELS, Honesty, Tally, with_ratios
 
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
@@ -31,8 +31,6 @@ T = TypeVar("T")
 CHUNK = 10_000
 """Numbers whose posteriors are held at once by a thread: they fit into a processor's cache."""
 THREADS = 2
-SAMPLE = 300_000
-"""Numbers that the matrices are learned from, where there are more."""
 ITERATIONS_A_ROUND = 6
 ROUNDS = 4
 """How often honesty is learned anew between the iterations of the matrices."""
@@ -50,8 +48,7 @@ def learn(
     vocabulary: Vocabulary,
     marks: Marks,
     gold: Mapping[int, int],
-    reporters: Reporters | None = None,
-    missing: F64 | None = None,
+    known: Honesty | None = None,
     max_iterations: int = 30,
     tolerance: float = 1e-4,
 ) -> Accuracies:
@@ -59,66 +56,62 @@ def learn(
 
     Args:
         vocabulary: labels and meanings.
-        marks: all that stand.
+        marks: those to learn from.
         gold: row -> place of the decided category.
-        reporters: the known reporters.
-        missing: (S,), share of each source's marks without a call.
+        known: the reporters, and who names calls how often; None: nothing is known of them.
     """
-    everyone, all_gold = marks, Gold.of(gold)
-    marks, gold = sampled(marks, gold)
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels)).astype(
         np.float64
     )
-    start = starting_accuracies(vocabulary, frequency, reporters)
-    if missing is not None and len(missing):
-        start = replace(start, honesty=replace(start.honesty, missing=missing))
-    known = Gold.of(gold)
-    found = start
+    start = starting_accuracies(vocabulary, frequency)
+    if known is not None:
+        start = replace(start, honesty=known)
+    fixed, found = Gold.of(gold), start
     rounds = ROUNDS if vocabulary.source_count > 1 or gold else 1  # nobody else to compare with
     for round_ in range(rounds):
         weighed = _weigh(marks, vocabulary, found)
         limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
-        found = _settle(vocabulary, weighed, found, start, known, limit, tolerance)
+        found = _settle(vocabulary, weighed, found, start, fixed, limit, tolerance)
         if round_ < rounds - 1:
-            said = others_say(vocabulary, marks, weighed, found, known)
-            honesty = learn_honesty(
-                found.honesty, marks.source_at, marks.trait, marks.reporter_at,
-                said.responsibility, said.telling * marks.judges,
-            )  # fmt: skip
-            found = replace(found, honesty=honesty, copying=said.copying)
-    if everyone is not marks:  # the reporters' own records need all that they said
-        weighed = _weigh(everyone, vocabulary, found)
-        said = others_say(vocabulary, everyone, weighed, found, all_gold, copying=False)
-        honesty = learn_honesty(
-            found.honesty, everyone.source_at, everyone.trait, everyone.reporter_at,
-            said.responsibility, said.telling * everyone.judges,
-        )  # fmt: skip
-        found = replace(found, honesty=replace(found.honesty, reporters=honesty.reporters))
+            said = others_say(vocabulary, marks, weighed, found, fixed)
+            found = replace(found, copying=said.copying)
+            strata = replace(found.honesty, stratum=_tally(found.honesty, marks, said).strata())
+            ratio = _tally(strata, marks, said).ratios()
+            found = replace(found, honesty=with_ratios(strata, ratio))
     return found
 
 
-def sampled(marks: Marks, gold: Mapping[int, int]) -> tuple[Marks, Mapping[int, int]]:
-    """The marks on SAMPLE numbers and those with gold, by a hash of the number; all if fewer.
+def _tally(honesty: Honesty, marks: Marks, said: "Said") -> Tally:
+    tally = Tally.of(honesty)
+    tally.add(
+        honesty, marks.source_at, marks.trait, marks.reporter_at, said.responsibility,
+        said.telling * marks.judges,
+    )  # fmt: skip
+    return tally
 
-    A few thousand probabilities are learned: more numbers than that teach nothing.
-    """
-    count = len(marks.numbers)
-    if count <= SAMPLE:
-        return marks, gold
-    mixed = marks.numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth, TAOCP 6.4
-    chosen = mixed >> np.uint64(11) < np.uint64(int(SAMPLE / count * 2**53))
-    chosen[list(gold)] = True
-    rows = chosen[marks.number_at]
-    place_of = np.cumsum(chosen) - 1
-    columns = {
-        field.name: getattr(marks, field.name)[rows]
-        for field in fields(marks)
-        if field.name not in ("numbers", "number_at")
-    }
-    return (
-        Marks(numbers=marks.numbers[chosen], number_at=place_of[marks.number_at[rows]], **columns),
-        {int(place_of[row]): at for row, at in gold.items()},
-    )
+
+class Records:
+    """The reporters' own records, from marks that come range after range of numbers."""
+
+    def __init__(self, vocabulary: Vocabulary, found: Accuracies) -> None:
+        self._vocabulary, self._found = vocabulary, found
+        self._tally = Tally.of(found.honesty)
+
+    def add(self, marks: Marks, gold: Mapping[int, int]) -> None:
+        """Count marks of numbers that no other call has."""
+        weighed = _weigh(marks, self._vocabulary, self._found)
+        said = others_say(
+            self._vocabulary, marks, weighed, self._found, Gold.of(gold), copying=False
+        )
+        self._tally.add(
+            self._found.honesty, marks.source_at, marks.trait, marks.reporter_at,
+            said.responsibility, said.telling * marks.judges,
+        )  # fmt: skip
+
+    def accuracies(self) -> Accuracies:
+        """The same accuracies with these records."""
+        honesty = with_ratios(self._found.honesty, self._tally.ratios())
+        return replace(self._found, honesty=honesty)
 
 
 def _weigh(marks: Marks, vocabulary: Vocabulary, found: Accuracies) -> Weighed:

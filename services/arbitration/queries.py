@@ -20,15 +20,75 @@ RUN_TABLES = (
 )  # fmt: skip
 
 
-def _only(numbers: I64 | None) -> str:
-    return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+PARTS = 1_000_000
 
 
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    return {} if numbers is None else {"asked": {"number": numbers}}
+@dataclass(frozen=True)
+class Span:
+    """Numbers from `low` on, below `high`; HIGHEST has no end."""
+
+    low: int
+    high: int
 
 
-def marks(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+@dataclass(frozen=True)
+class Sampled:
+    """So many of PARTS of the numbers, by a hash, and all with a decision."""
+
+    parts: int
+
+
+Scope = I64 | Span | Sampled | None
+"""Which numbers: ascending ones, a range, a sample; None: all."""
+
+
+def _only(scope: Scope) -> str:
+    if scope is None:
+        return ""
+    if isinstance(scope, Span):
+        end = "" if scope.high == HIGHEST else f" AND number < {scope.high}"
+        return f" AND number >= {scope.low}{end}" if scope.low != LOWEST else end
+    if isinstance(scope, Sampled):
+        return (
+            f" AND (intHash64(number) % {PARTS} < {scope.parts}"
+            " OR number IN (SELECT number FROM decisions))"
+        )
+    return " AND number IN (SELECT number FROM {asked})"
+
+
+def _asked(scope: Scope) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    return {"asked": {"number": scope}} if isinstance(scope, np.ndarray) else {}
+
+
+def block_counts(store: Store, size: int) -> pa.Table:
+    """block and marks: marks of each block of `size` numbers, ascending."""
+    return store.query(
+        f"""
+        SELECT intDiv(number, {size}) AS block, count() AS marks FROM marks
+        GROUP BY block ORDER BY block
+        """
+    )
+
+
+def number_count(store: Store) -> int:
+    """How many numbers have marks, about."""
+    return int(store.query("SELECT uniqCombined(number) AS n FROM marks")["n"][0].as_py())
+
+
+def speakers(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
+    """Who marked which number when, each reporter once a number and source, by number and time."""
+    return store.query(
+        f"""
+        SELECT number, source, reporter, occurred_ms, call_ms > 0 AS has_call, kind FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{_only(scope)}
+        ORDER BY number, occurred_ms, mark_key
+        """,
+        {"as_of": as_of_ms},
+    )
+
+
+def marks(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """Marks made by then and not withdrawn by then, ascending by number."""
     sql = f"""
         SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind, mark_key
@@ -36,20 +96,20 @@ def marks(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
         WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
             SELECT toUInt64(mark_key - 1) FROM marks
             WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
-        ){_only(numbers)}
+        ){_only(scope)}
         ORDER BY number, occurred_ms, mark_key
     """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+    return store.query(sql, {"as_of": as_of_ms}, _asked(scope))
 
 
-def verdicts(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+def verdicts(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """number and shown_ms: when its first category was published, ascending by number."""
     sql = f"""
         SELECT number, min(update_ms) AS shown_ms FROM published
-        WHERE lineage = 0 AND category != 0 AND update_ms <= %(as_of)s{_only(numbers)}
+        WHERE lineage = 0 AND category != 0 AND update_ms <= %(as_of)s{_only(scope)}
         GROUP BY number ORDER BY number
     """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+    return store.query(sql, {"as_of": as_of_ms}, _asked(scope))
 
 
 def delays(store: Store, as_of_ms: int) -> dict[int, tuple[int, int]]:
@@ -133,15 +193,15 @@ def source_cards(store: Store, run: int, names: Mapping[int, str]) -> list[Sourc
     return sorted(cards, key=lambda card: card.name)
 
 
-def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+def epochs(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """number, start_ms and epoch (assignments so far), ascending by number."""
     sql = f"""
         SELECT number, max(occurred_ms) AS start_ms, sum(kind = 1) AS epoch
         FROM (SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
-              WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2){_only(numbers)})
+              WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2){_only(scope)})
         GROUP BY number ORDER BY number
     """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+    return store.query(sql, {"as_of": as_of_ms}, _asked(scope))
 
 
 def labels(store: Store) -> pa.Table:
@@ -176,17 +236,17 @@ def sources_with_proof(store: Store) -> set[int]:
     return set(found["source"].to_pylist())
 
 
-def decisions(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+def decisions(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """The newest decision in force of each number: number, decided_ms, category, authority."""
     sql = f"""
         SELECT number, max(decided_ms) AS decided_at, argMax(category, decided_ms) AS decided,
             argMax(authority, decided_ms) AS decided_by,
             argMax(valid_until_ms, decided_ms) AS until_ms
         FROM decisions
-        WHERE decided_ms <= %(as_of)s{_only(numbers)}
+        WHERE decided_ms <= %(as_of)s{_only(scope)}
         GROUP BY number HAVING until_ms = 0 OR until_ms > %(as_of)s ORDER BY number
     """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
+    return store.query(sql, {"as_of": as_of_ms}, _asked(scope))
 
 
 def insert_decisions(store: Store, columns: Mapping[str, Sequence[object]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from services.arbitration.domain import DAY_MS, F64, I64, Accuracies, Marks, Vocabulary, weigh
 from services.arbitration.domain import mark_levels as levels_of
-from services.arbitration.learning import Gold, others_say, sampled
+from services.arbitration.learning import Gold, others_say
 
 WEEK_MS = 7 * DAY_MS
 WEEKS = 12
@@ -37,17 +37,16 @@ class Cards:
 
 def make_cards(
     vocabulary: Vocabulary,
-    everyone: Marks,
+    marks: Marks,
     gold: Mapping[int, int],
     accuracies: Accuracies,
     as_of_ms: int,
 ) -> Cards:
-    """Judge the marks of a sample of numbers by all sources but their own.
+    """Judge marks by all sources but their own.
 
     A mark is right as far as the others' posterior lies on what its label may mean. Decisions
     speak for themselves.
     """
-    marks, gold = sampled(everyone, gold)
     weighed = weigh(
         marks, levels_of(marks, vocabulary, accuracies.honesty), vocabulary, accuracies.copying
     )

@@ -8,7 +8,8 @@ from google.longrunning import operations_pb2
 
 from services.arbitration import queries
 from services.arbitration.disputes.queries import source_outcomes
-from services.arbitration.engine import Arbitrated, Engine
+from services.arbitration.engine import Engine
+from services.arbitration.judging import Arbitrated
 from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument, NotFound

@@ -12,7 +12,6 @@ from services.arbitration.honesty import (
     LEVELS,
     QUARANTINE,
     TRAITS,
-    Reporters,
     expected_strata,
     starting_honesty,
 )
@@ -116,7 +115,7 @@ def test_marks_in_quarantine_weigh_nothing():
 def test_a_mark_without_a_call_that_repeats_a_lie_is_worth_no_more_than_it():
     words = vocabulary()
     marks = marks_of([(0, 0), (0, 3)], 1, trait=UNPROVEN)
-    honesty = starting_honesty(2, Reporters())
+    honesty = starting_honesty(2)
     honesty.stratum[0] = 0.05
 
     levels = domain.mark_levels(marks, words, honesty)
@@ -194,7 +193,7 @@ def test_a_crowd_that_names_no_call_is_found_out_by_those_who_do():
     order = sorted(range(len(pairs)), key=lambda at: pairs[at])
     marks = replace(marks_of(pairs, 400), trait=np.array(traits)[order])
 
-    found = learn(vocabulary(), marks, {}, reporters=Reporters())
+    found = learn(vocabulary(), marks, {})
 
     honest = found.honesty.of_marks(marks.source_at, marks.trait, marks.reporter_at)
     lied = np.array(names)[order] == 1

@@ -1,5 +1,7 @@
 """What marks look like: calls, accounts, bursts, rings; and what is made of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,7 +100,13 @@ def test_those_who_share_numbers_with_three_others_form_a_ring():
     reporter = np.array([1, 2, 3, 4, 9, 1, 2, 3, 4, 8, 7, 8, 9, 1, 6], dtype=np.uint64)
     size = len(numbers)
 
-    found = honesty.meet(numbers, np.zeros(size, np.int64), START + np.arange(size), reporter)
+    met = honesty.Acquaintance()
+    for rows in (numbers < 1, numbers >= 1):  # range after range
+        met.add(
+            numbers[rows], np.zeros(size, np.int64)[rows], START + np.arange(size)[rows],
+            reporter[rows],
+        )  # fmt: skip
+    found = met.reporters()
 
     ring = dict(zip(found.key.tolist(), found.ring.tolist(), strict=True))
     assert len({ring[r] for r in (1, 2, 3, 4)}) == 1
@@ -106,48 +114,46 @@ def test_those_who_share_numbers_with_three_others_form_a_ring():
     assert [ring[r] for r in (6, 7, 8, 9)] == [0, 0, 0, 0]
 
 
+def tallied(before, trait, reporter_at, responsibility, telling):
+    tally = honesty.Tally.of(before)
+    for rows in (slice(0, 7), slice(7, None)):  # range after range
+        tally.add(
+            before, np.zeros(len(trait), np.int64)[rows], trait[rows], reporter_at[rows],
+            responsibility[rows], telling[rows],
+        )  # fmt: skip
+    return tally
+
+
 def test_kinds_that_prove_wrong_lose_their_honesty_and_others_keep_theirs():
-    before = honesty.starting_honesty(1, Reporters())
+    before = honesty.starting_honesty(1)
     trait = np.array([0] * 200 + [30] * 200)
     responsibility = np.array([0.95] * 200 + [0.05] * 200)
 
-    after = honesty.learn_honesty(
-        before,
-        np.zeros(400, np.int64),
-        trait,
-        np.zeros(400, np.uint64),
-        responsibility,
-        np.ones(400),
-    )
+    after = tallied(before, trait, np.full(400, -1), responsibility, np.ones(400)).strata()
 
-    assert after.stratum[0, 0] == pytest.approx(0.95, abs=0.01)
-    assert after.stratum[0, 30] < 0.15
-    assert after.stratum[0, 60] == pytest.approx(honesty.expected_strata()[60])
+    assert after[0, 0] == pytest.approx(0.95, abs=0.01)
+    assert after[0, 30] < 0.15
+    assert after[0, 60] == pytest.approx(honesty.expected_strata()[60])
 
 
 def test_what_nobody_else_speaks_of_judges_no_one():
-    before = honesty.starting_honesty(1, acquaintances(ring=[0, 0]))
+    before = replace(honesty.starting_honesty(1), reporters=acquaintances(ring=[0, 0]))
 
-    after = honesty.learn_honesty(
-        before, np.zeros(2, np.int64), np.array([0, 0]), np.array([0, 1]),
-        np.array([0.0, 1.0]), np.zeros(2),
-    )  # fmt: skip
+    after = tallied(before, np.array([0, 0]), np.array([0, 1]), np.array([0.0, 1.0]), np.zeros(2))
 
-    assert np.allclose(after.stratum, before.stratum)
-    assert after.reporters.ratio.tolist() == [1.0, 1.0]
+    assert np.allclose(after.strata(), before.stratum)
+    assert after.ratios().tolist() == [1.0, 1.0]
 
 
 def test_a_reporter_who_is_often_wrong_is_worth_less_than_its_kind():
-    known = acquaintances(ring=[0, 0])
-    reporter = np.repeat([0, 1], 20)
-    responsibility = np.array([0.9] * 20 + [0.1] * 20)
+    before = replace(honesty.starting_honesty(1), reporters=acquaintances(ring=[0, 0]))
+    responsibility = np.array([0.99] * 20 + [0.1] * 20)
 
-    after = honesty.learn_honesty(
-        honesty.starting_honesty(1, known), np.zeros(40, np.int64), np.zeros(40, np.int64),
-        reporter, responsibility, np.ones(40),
-    )  # fmt: skip
+    after = tallied(
+        before, np.zeros(40, np.int64), np.repeat([0, 1], 20), responsibility, np.ones(40)
+    )
 
-    good, bad = after.reporters.ratio.tolist()
+    good, bad = after.ratios().tolist()
     assert good > 1 > 0.4 > bad
 
 

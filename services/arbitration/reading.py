@@ -1,0 +1,181 @@
+"""Marks of the store as the arrays that arbitration works on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.arbitration import domain, queries
+from services.arbitration.honesty import Acquaintance, Honesty, missing_calls, traits
+from services.arbitration.queries import Scope, Span
+from services.common.store import Store
+
+I64 = npt.NDArray[np.int64]
+SPAN_MARKS = 2_000_000
+"""Marks that are held at once by a full pass, about."""
+BLOCK = 1 << 20
+"""Numbers that stay in one span together."""
+
+
+class UnknownLabel(Exception):
+    """A mark has a label that the vocabulary does not know."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What else is known of n numbers.
+
+    Attributes:
+        former: int64 (n,), marks of earlier epochs.
+        epoch, epoch_start_ms: int64 (n,).
+        decided_category: int64 (n,): -1 none, 0 cleared, else the category.
+        decided_by: authority of each decision, "" without.
+    """
+
+    former: I64
+    epoch: I64
+    epoch_start_ms: I64
+    decided_category: I64
+    decided_by: list[str]
+
+
+class Reader:
+    """Reads marks as of a time, in the words of a vocabulary."""
+
+    def __init__(
+        self, store: Store, as_of_ms: int, vocabulary: domain.Vocabulary, proof: set[int]
+    ) -> None:
+        self._store, self._as_of_ms, self._vocabulary = store, as_of_ms, vocabulary
+        self._proof = np.array(sorted(proof), dtype=np.uint64)
+
+    def spans(self) -> Iterator[Span]:
+        """Ranges of numbers that cover all, with about SPAN_MARKS marks each."""
+        blocks = queries.block_counts(self._store, BLOCK)
+        low, held = queries.LOWEST, 0
+        for block, count in zip(
+            blocks["block"].to_pylist(), blocks["marks"].to_pylist(), strict=True
+        ):
+            if held and held + count > SPAN_MARKS:
+                yield Span(low, block * BLOCK)
+                low, held = block * BLOCK, 0
+            held += count
+        yield Span(low, queries.HIGHEST)
+
+    def acquaint(self, spans: list[Span]) -> Honesty:
+        """The known reporters with first marks and rings, and who names calls how often."""
+        vocabulary = self._vocabulary
+        met = Acquaintance()
+        people, without = (np.zeros(vocabulary.source_count) for _ in range(2))
+        for span in spans:
+            table = queries.speakers(self._store, self._as_of_ms, span)
+            columns = {name: table[name].to_numpy() for name in table.column_names}
+            source_at = np.searchsorted(vocabulary.source_keys, columns["source"])
+            by_person = columns["kind"] == domain.USER
+            has_call = columns["has_call"] > 0
+            size = vocabulary.source_count
+            people += np.bincount(source_at[by_person], minlength=size)
+            without += np.bincount(source_at[by_person & ~has_call], minlength=size)
+            met.add(columns["number"], source_at, columns["occurred_ms"], columns["reporter"])
+        start = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
+        return Honesty(start.honesty.stratum, met.reporters(), missing_calls(people, without))
+
+    def read(self, scope: Scope, known: Honesty) -> tuple[domain.Marks, Context]:
+        """Marks that stand of the numbers in scope, and what else is known of these.
+
+        Raises:
+            UnknownLabel: the vocabulary lacks a label.
+        """
+        vocabulary = self._vocabulary
+        table = queries.marks(self._store, self._as_of_ms, scope)
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        label = columns["label"].astype(np.uint64)
+        at = np.minimum(
+            np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0)
+        )
+        if len(label) and (not len(vocabulary.labels) or (vocabulary.labels[at] != label).any()):
+            raise UnknownLabel
+        number = columns["number"].astype(np.int64)
+        occurred = columns["occurred_ms"].astype(np.int64)
+        reporter = columns["reporter"].astype(np.uint64)
+        source_at = vocabulary.source_at[at]
+        epochs = queries.epochs(self._store, self._as_of_ms, scope)
+        present = occurred >= _lookup(epochs, "start_ms", number)
+        decided = queries.decisions(self._store, self._as_of_ms, scope)
+        universe = (
+            scope
+            if isinstance(scope, np.ndarray)
+            else np.unique(np.concatenate([number, decided["number"].to_numpy()]))
+        )
+        former = np.bincount(
+            np.searchsorted(universe, number[~present]), minlength=len(universe)
+        ).astype(np.int64)
+        stands = present.copy()
+        stands[present] = domain.latest_of_reporter(
+            number[present], source_at[present], reporter[present], occurred[present]
+        )
+        number_at = np.searchsorted(universe, number[stands])
+        has_call = columns["has_call"][stands] > 0
+        proof = np.isin(columns["source"][stands], self._proof)
+        kind = columns["kind"][stands]
+        weight = domain.mark_weights(
+            self._as_of_ms - occurred[stands],
+            vocabulary.half_life_ms[at[stands]],
+            has_call,
+            proof,
+            kind,
+        )
+        shown = _lookup(queries.verdicts(self._store, self._as_of_ms, scope), "shown_ms", universe)
+        reporter_at = known.reporters.find(reporter[stands])
+        marks = domain.Marks(
+            numbers=universe,
+            number_at=number_at,
+            label_at=at[stands],
+            source_at=source_at[stands],
+            weight=domain.compare(number_at, weight, len(universe)),
+            occurred_ms=occurred[stands],
+            reporter_at=reporter_at,
+            trait=traits(
+                number_at,
+                source_at[stands],
+                occurred[stands],
+                reporter[stands] != 0,
+                reporter_at,
+                proof,
+                has_call,
+                kind == domain.USER,
+                known.missing,
+                known.reporters,
+            ),
+            judges=(shown[number_at] == 0) | (occurred[stands] < shown[number_at]),
+            mark_key=columns["mark_key"][stands].astype(np.uint64),
+        )
+        epoch_start = _lookup(epochs, "start_ms", universe)
+        category = np.full(len(universe), -1, dtype=np.int64)
+        decided_by = [""] * len(universe)
+        for i, row in _rows_at(decided, universe):
+            if decided["decided_at"][row].as_py() >= epoch_start[i]:
+                category[i] = decided["decided"][row].as_py()
+                decided_by[i] = decided["decided_by"][row].as_py()
+        epoch = _lookup(epochs, "epoch", universe)
+        return marks, Context(former, epoch, epoch_start, category, decided_by)
+
+
+def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:
+    """(place in numbers, row of the table) for every row whose number is there."""
+    keys = table["number"].to_numpy()
+    at = np.minimum(np.searchsorted(numbers, keys), max(len(numbers) - 1, 0))
+    if not len(numbers):
+        return []
+    return [(int(i), row) for row, i in enumerate(at) if numbers[i] == keys[row]]
+
+
+def _lookup(table: pa.Table, name: str, numbers: I64) -> I64:
+    """A column's value at each number, 0 where the table has none; the table is ascending."""
+    keys = table["number"].to_numpy()
+    if len(keys) == 0:
+        return np.zeros(len(numbers), dtype=np.int64)
+    at = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+    values = table[name].to_numpy().astype(np.int64)
+    return np.where(keys[at] == numbers, values[at], 0)
