@@ -1,7 +1,7 @@
 """Arbitration over the store: what both ways of running share, full and incremental."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,21 +54,18 @@ class Engine:
         gold = _gold(vocabulary, sample[1])
         accuracies = learning.learn(vocabulary, sample[0], gold, known)
 
-        def parts() -> Iterator[tuple[domain.Marks, Context]]:
-            if scope is None:
-                yield sample
-            else:
-                for span in spans:
-                    yield reader.read(span, known)
-
+        parts = [sample]
         if scope is not None:  # the reporters' own records need all that they said
-            records = learning.Records(vocabulary, accuracies)
-            for marks, context in parts():
+            records, parts = learning.Records(vocabulary, accuracies), []
+            for span in spans:
+                marks, context = reader.read(span, known)
                 records.add(marks, _gold(vocabulary, context))
+                parts.append((marks.packed(), context))
             accuracies = records.accuracies()
         numbers = mark_count = 0
         by_source: dict[str, I64] = {}
-        for marks, context in parts():
+        for packed, context in parts:
+            marks = packed.unpacked()
             found = judge(marks, context, vocabulary, accuracies)
             recording.write_judged(self._store, run, found)
             numbers, mark_count = numbers + len(found.numbers), mark_count + len(marks.number_at)

@@ -175,12 +175,14 @@ def _odd(number_at: I64, source_at: I64, without: Mask, by_person: Mask, missing
     """Whether too many of a source's marks on the number name no call, by the binomial tail."""
     if not without.any():
         return np.zeros(len(number_at), dtype=bool)
-    _, pair = np.unique(number_at * len(missing) + source_at, return_inverse=True)
+    pair = number_at * len(missing) + source_at
     people = np.bincount(pair, by_person).astype(np.int64)
     lacking = np.bincount(pair, without)
-    share = np.zeros(len(people))
-    share[pair] = missing[source_at]
-    return np.asarray((special.bdtrc(lacking - 1, people, share) < ODD_CHANCE)[pair])
+    rows = np.flatnonzero(lacking[pair] > 1)  # one alone is never odd enough
+    odd = np.zeros(len(pair), dtype=bool)
+    at = pair[rows]
+    odd[rows] = special.bdtrc(lacking[at] - 1, people[at], missing[source_at[rows]]) < ODD_CHANCE
+    return odd
 
 
 def _near(number_at: I64, source_at: I64, occurred_ms: I64) -> I64:
@@ -188,21 +190,19 @@ def _near(number_at: I64, source_at: I64, occurred_ms: I64) -> I64:
     if not len(number_at):
         return np.zeros(0, dtype=np.int64)
     pair = number_at * (int(source_at.max()) + 1) + source_at
-    order = np.lexsort((occurred_ms, pair))
-    time = occurred_ms[order]
-    begins = np.flatnonzero(np.append(True, np.diff(pair[order]) != 0))
-    sizes = np.diff(np.append(begins, len(order)))
+    near = np.zeros(len(pair), dtype=np.int64)
     # Only pairs that are large enough to hold a burst are looked at.
-    crowded = np.repeat(sizes > BURST_EDGES[0], sizes)
-    near = np.zeros(len(order), dtype=np.int64)
-    group = np.repeat(np.arange(len(sizes)), sizes)[crowded]
-    axis = group * (int(time.max()) - int(time.min()) + 4 * BURST_MS) + time[crowded] - time.min()
+    rows = np.flatnonzero(np.bincount(pair)[pair] > BURST_EDGES[0])
+    if not len(rows):
+        return near
+    rows = rows[np.lexsort((occurred_ms[rows], pair[rows]))]
+    group = np.cumsum(np.append(0, np.diff(pair[rows]) != 0))
+    time = occurred_ms[rows] - occurred_ms[rows].min()
+    axis = group * (int(time.max()) + 4 * BURST_MS) + time
     low = np.searchsorted(axis, axis - BURST_MS, side="left")
     high = np.searchsorted(axis, axis + BURST_MS, side="right")
-    near[crowded] = high - low - 1
-    others = np.empty_like(near)
-    others[order] = near
-    return others
+    near[rows] = high - low - 1
+    return near
 
 
 def _same(number_at: I64, ring: I64) -> I64:

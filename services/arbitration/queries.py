@@ -95,7 +95,7 @@ def marks(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
         FROM marks
         WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
             SELECT toUInt64(mark_key - 1) FROM marks
-            WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
+            WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s{_only(scope)}
         ){_only(scope)}
         ORDER BY number, occurred_ms, mark_key
     """

@@ -73,15 +73,16 @@ def make_cards(
 def _sums(
     source_at: I64, category: I64, week_ms: I64, told: F64, agreement: F64
 ) -> tuple[I64, I64, I64, I64, F64, F64]:
-    keys, at = np.unique(
-        np.stack([source_at, category, week_ms], axis=1), axis=0, return_inverse=True
-    )
-    at = at.ravel()
-    size = len(keys)
+    weeks, week_at = np.unique(week_ms, return_inverse=True)
+    width = int(category.max(initial=0)) + 1
+    flat = (source_at * width + category) * len(weeks) + week_at
+    key, at = np.unique(flat, return_inverse=True)
+    size = len(key)
+    rest, of_week = np.divmod(key, max(len(weeks), 1))
     return (
-        keys[:, 0],
-        keys[:, 1],
-        keys[:, 2],
+        rest // width,
+        rest % width,
+        weeks[of_week] if size else of_week,
         np.bincount(at, minlength=size),
         np.bincount(at, told, minlength=size).astype(np.float64),
         np.bincount(at, told * agreement, minlength=size).astype(np.float64),
