@@ -1,8 +1,10 @@
 """Arbitration over the store: what both ways of running share, full and incremental."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,9 @@ from services.common.taxonomy import confirmed, standard
 from services.common.taxonomy.crosswalk import Crosswalk
 
 I64 = npt.NDArray[np.int64]
-SAMPLE = 300_000
+T = TypeVar("T")
+R = TypeVar("R")
+SAMPLE = 200_000
 """Numbers that the matrices are learned from, where there are more: a few thousand probabilities
 are learned, and more numbers than that teach nothing."""
 
@@ -57,8 +61,7 @@ class Engine:
         parts = [sample]
         if scope is not None:  # the reporters' own records need all that they said
             records, parts = learning.Records(vocabulary, accuracies), []
-            for span in spans:
-                marks, context = reader.read(span, known)
+            for marks, context in _ahead(lambda span: reader.read(span, known), spans):
                 records.add(marks, _gold(vocabulary, context))
                 parts.append((marks.packed(), context))
             accuracies = records.accuracies()
@@ -246,3 +249,15 @@ def _gold(vocabulary: domain.Vocabulary, context: Context) -> Mapping[int, int]:
         for row, category in enumerate(context.decided_category.tolist())
         if category >= 0 and category in vocabulary.categories
     }
+
+
+def _ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results of work, each made while the one before is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[R] | None = None
+        for item in items:
+            before, coming = coming, pool.submit(work, item)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()

@@ -215,51 +215,38 @@ def _same(number_at: I64, ring: I64) -> I64:
     return np.asarray(count[at])
 
 
-class Acquaintance:
-    """Meets the reporters of marks, range after range of numbers."""
+class Rings:
+    """Finds reporters who move together, from crowds on numbers, range after range of numbers.
 
-    def __init__(self) -> None:
-        self._seen: list[tuple[U64, I64]] = []
-        self._pairs: list[tuple[U64, U64]] = []
+    Two reporters are companions if they marked RING_NUMBERS numbers both, within RING_REACH marks
+    of one another; rings are the connected parts of those with RING_COMPANIONS or more.
+    """
 
-    def add(self, number: I64, source_at: I64, occurred_ms: I64, reporter: U64) -> None:
-        """Take marks whose numbers no other call has, ascending by number and time."""
-        known = reporter != 0
-        number, source_at, occurred_ms, reporter = (
-            column[known] for column in (number, source_at, occurred_ms, reporter)
-        )
-        key, at = np.unique(reporter, return_inverse=True)
-        first = np.full(len(key), np.iinfo(np.int64).max)
-        np.minimum.at(first, at, occurred_ms)
-        self._seen.append((key, first))
-        self._pairs.extend(_together(number, source_at, at, key))
+    def __init__(self, key: U64) -> None:
+        """Take the known reporters, ascending."""
+        self._key = key
+        self._pairs: list[I64] = []
 
-    def reporters(self) -> Reporters:
-        """All that were met, with their first marks and rings; ratios are 1.
+    def add(self, number: I64, source_at: I64, reporter: U64) -> None:
+        """Take marks on numbers that no other call has, ascending by number and time."""
+        at = np.searchsorted(self._key, reporter)
+        self._pairs.extend(_together(number, source_at, at, len(self._key)))
 
-        Two reporters are companions if they marked RING_NUMBERS numbers both, within RING_REACH
-        marks of one another; rings are the connected parts of those with RING_COMPANIONS or more.
-        """
-        if not self._seen:
-            return Reporters()
-        keys = np.concatenate([key for key, _ in self._seen])
-        key, at = np.unique(keys, return_inverse=True)
-        first = np.full(len(key), np.iinfo(np.int64).max)
-        np.minimum.at(first, at, np.concatenate([first for _, first in self._seen]))
-        return Reporters(key, first, _rings(key, self._pairs), np.ones(len(key)))
+    def reporters(self, first_ms: I64) -> Reporters:
+        """The known reporters with the times of their first marks; ratios are 1."""
+        ring = _rings(self._pairs, len(self._key))
+        return Reporters(self._key, first_ms.astype(np.int64), ring, np.ones(len(self._key)))
 
 
-def _together(number: I64, source_at: I64, at: I64, key: U64) -> Iterator[tuple[U64, U64]]:
-    """Pairs of different reporters, once for each number that both marked; of crowds only."""
+def _together(number: I64, source_at: I64, at: I64, count: int) -> Iterator[I64]:
+    """Pairs of different reporters, lower * count + higher, once for each number both marked."""
     if not len(number):
         return
     order = np.lexsort((source_at, number))  # stable: times stay in order
     number, source_at, at = number[order], source_at[order], at[order]
     begins = np.append(True, (number[1:] != number[:-1]) | (source_at[1:] != source_at[:-1]))
     group = np.cumsum(begins) - 1
-    crowded = np.bincount(group)[group] > RING_COMPANIONS
-    group, at = group[crowded], at[crowded]
-    _, once = np.unique(group * len(key) + at, return_index=True)  # a repeat is no companion
+    _, once = np.unique(group * count + at, return_index=True)  # a repeat is no companion
     once.sort()
     group, at = group[once], at[once]
     for step in range(1, RING_REACH + 1):
@@ -267,18 +254,14 @@ def _together(number: I64, source_at: I64, at: I64, key: U64) -> Iterator[tuple[
         if not same.any():
             return
         one, other = at[:-step][same], at[step:][same]
-        yield key[np.minimum(one, other)], key[np.maximum(one, other)]
+        yield np.minimum(one, other) * count + np.maximum(one, other)
 
 
-def _rings(key: U64, pairs: list[tuple[U64, U64]]) -> I64:
-    count = len(key)
+def _rings(pairs: list[I64], count: int) -> I64:
     ring = np.zeros(count, dtype=np.int64)
     if not pairs:
         return ring
-    one, other = (
-        np.searchsorted(key, np.concatenate([pair[side] for pair in pairs])) for side in (0, 1)
-    )
-    pair, times = np.unique(one * count + other, return_counts=True)
+    pair, times = np.unique(np.concatenate(pairs), return_counts=True)
     pair = pair[times >= RING_NUMBERS]
     one, other = pair // count, pair % count
     companions = np.bincount(one, minlength=count) + np.bincount(other, minlength=count)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from services.arbitration import domain
 from services.arbitration.honesty import LEVELS, QUARANTINE
-from services.arbitration.learning import CHUNK
+from services.arbitration.learning import by_chunk
 from services.arbitration.reading import Context
 from services.common.places import place
 
@@ -63,8 +63,9 @@ def judge(
         vocabulary.categories.astype(np.int64), np.maximum(context.decided_category, 0)
     )
     known &= context.decided_category >= 0
-    for first in range(0, count, CHUNK):
-        rows = slice(first, min(first + CHUNK, count))
+
+    def judge_some(first: int, last: int) -> None:
+        rows = slice(first, last)
         post = domain.posterior(weighed.cells[rows], accuracies, table)
         decided = known[rows]
         post[decided] = 0.0
@@ -72,6 +73,9 @@ def judge(
         categories[rows], probabilities[rows] = domain.top_categories(post, vocabulary.categories)
         if post.shape[1] > 1:
             best[rows] = post[:, 1:].argmax(axis=1) + 1
+
+    for _ in by_chunk(count, judge_some):
+        pass
     honest = LEVELS[level]
     counts_ = honest >= QUARANTINE
     counted_at = marks.number_at[counts_]

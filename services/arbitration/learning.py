@@ -140,7 +140,7 @@ class Gold:
         post[rows, self.place[low:high]] = 1.0
 
 
-def _by_chunk(count: int, work: Callable[[int, int], T]) -> Iterator[T]:
+def by_chunk(count: int, work: Callable[[int, int], T]) -> Iterator[T]:
     """The results of `work(first, last)` over consecutive numbers, in their order."""
     with ThreadPoolExecutor(THREADS) as pool:
         starts = range(0, count, CHUNK)
@@ -169,7 +169,7 @@ def _settle(
     before = np.exp(found.log_prior)
     for _ in range(limit):
         counts, mass = np.zeros((labels * len(LEVELS), width)), np.zeros(width)
-        for some_counts, some_mass in _by_chunk(
+        for some_counts, some_mass in by_chunk(
             weighed.cells.shape[0], _expectations(weighed, found, gold)
         ):
             counts += some_counts
@@ -328,7 +328,7 @@ def others_say(
             cases.append((one + low, one + step + low, best, certain))
         return cases
 
-    for cases in _by_chunk(weighed.cells.shape[0], listen):
+    for cases in by_chunk(weighed.cells.shape[0], listen):
         for one, other, best, certain in cases:
             shared.count(weighed, one, other, best, certain)
     honest = LEVELS[weighed.mark_cell % len(LEVELS)]

@@ -76,27 +76,51 @@ def number_count(store: Store) -> int:
     return int(store.query("SELECT uniqCombined(number) AS n FROM marks")["n"][0].as_py())
 
 
-def speakers(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
-    """Who marked which number when, each reporter once a number and source, by number and time."""
+def first_marks(store: Store, as_of_ms: int) -> pa.Table:
+    """reporter and first_ms, the time of the first mark of each known reporter, ascending."""
     return store.query(
-        f"""
-        SELECT number, source, reporter, occurred_ms, call_ms > 0 AS has_call, kind FROM marks
-        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{_only(scope)}
-        ORDER BY number, occurred_ms, mark_key
+        """
+        SELECT reporter, min(occurred_ms) AS first_ms FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND reporter != 0
+        GROUP BY reporter ORDER BY reporter
         """,
         {"as_of": as_of_ms},
     )
 
 
-def marks(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
-    """Marks made by then and not withdrawn by then, ascending by number."""
-    sql = f"""
-        SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind, mark_key
+def callers(store: Store, as_of_ms: int, kind: int) -> pa.Table:
+    """source, people and without: marks of that kind by source, and those that name no call."""
+    return store.query(
+        """
+        SELECT source, count() AS people, countIf(call_ms = 0) AS without FROM marks
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND kind = %(kind)s GROUP BY source
+        """,
+        {"as_of": as_of_ms, "kind": kind},
+    )
+
+
+def crowds(store: Store, as_of_ms: int, scope: Scope, least: int) -> pa.Table:
+    """number, source, occurred_ms and reporter where a source has so many marks on a number."""
+    counted = f"""
         FROM marks
-        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND mark_key NOT IN (
-            SELECT toUInt64(mark_key - 1) FROM marks
-            WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s{_only(scope)}
-        ){_only(scope)}
+        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND reporter != 0{_only(scope)}
+    """
+    return store.query(
+        f"""
+        SELECT number, source, occurred_ms, reporter {counted} AND (number, source) IN (
+            SELECT number, source {counted} GROUP BY number, source HAVING count() >= %(least)s
+        ) ORDER BY number, occurred_ms, mark_key
+        """,
+        {"as_of": as_of_ms, "least": least},
+    )
+
+
+def marks(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
+    """Marks made by then and withdrawals made by then, ascending by number."""
+    sql = f"""
+        SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind,
+            mark_key, withdrawn
+        FROM marks WHERE occurred_ms <= %(as_of)s{_only(scope)}
         ORDER BY number, occurred_ms, mark_key
     """
     return store.query(sql, {"as_of": as_of_ms}, _asked(scope))

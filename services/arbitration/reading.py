@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from services.arbitration import domain, queries
-from services.arbitration.honesty import Acquaintance, Honesty, missing_calls, traits
+from services.arbitration.honesty import (
+    RING_COMPANIONS,
+    Honesty,
+    Rings,
+    missing_calls,
+    traits,
+)
 from services.arbitration.queries import Scope, Span
 from services.common.store import Store
 
@@ -65,21 +72,24 @@ class Reader:
 
     def acquaint(self, spans: list[Span]) -> Honesty:
         """The known reporters with first marks and rings, and who names calls how often."""
-        vocabulary = self._vocabulary
-        met = Acquaintance()
-        people, without = (np.zeros(vocabulary.source_count) for _ in range(2))
+        keys, as_of_ms = self._vocabulary.source_keys, self._as_of_ms
+        first = queries.first_marks(self._store, as_of_ms)
+        rings = Rings(first["reporter"].to_numpy().astype(np.uint64))
         for span in spans:
-            table = queries.speakers(self._store, self._as_of_ms, span)
+            table = queries.crowds(self._store, as_of_ms, span, RING_COMPANIONS + 1)
             columns = {name: table[name].to_numpy() for name in table.column_names}
-            source_at = np.searchsorted(vocabulary.source_keys, columns["source"])
-            by_person = columns["kind"] == domain.USER
-            has_call = columns["has_call"] > 0
-            size = vocabulary.source_count
-            people += np.bincount(source_at[by_person], minlength=size)
-            without += np.bincount(source_at[by_person & ~has_call], minlength=size)
-            met.add(columns["number"], source_at, columns["occurred_ms"], columns["reporter"])
-        start = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
-        return Honesty(start.honesty.stratum, met.reporters(), missing_calls(people, without))
+            source_at = np.searchsorted(keys, columns["source"])
+            rings.add(columns["number"], source_at, columns["reporter"])
+        calls = queries.callers(self._store, as_of_ms, domain.USER)
+        people, without = np.zeros(len(keys)), np.zeros(len(keys))
+        at = np.searchsorted(keys, calls["source"].to_numpy())
+        people[at], without[at] = calls["people"].to_numpy(), calls["without"].to_numpy()
+        start = domain.starting_accuracies(self._vocabulary, np.zeros(len(self._vocabulary.labels)))
+        return Honesty(
+            start.honesty.stratum,
+            rings.reporters(first["first_ms"].to_numpy()),
+            missing_calls(people, without),
+        )
 
     def read(self, scope: Scope, known: Honesty) -> tuple[domain.Marks, Context]:
         """Marks that stand of the numbers in scope, and what else is known of these.
@@ -88,8 +98,7 @@ class Reader:
             UnknownLabel: the vocabulary lacks a label.
         """
         vocabulary = self._vocabulary
-        table = queries.marks(self._store, self._as_of_ms, scope)
-        columns = {name: table[name].to_numpy() for name in table.column_names}
+        columns = _not_withdrawn(queries.marks(self._store, self._as_of_ms, scope))
         label = columns["label"].astype(np.uint64)
         at = np.minimum(
             np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0)
@@ -179,3 +188,14 @@ def _lookup(table: pa.Table, name: str, numbers: I64) -> I64:
     at = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
     values = table[name].to_numpy().astype(np.int64)
     return np.where(keys[at] == numbers, values[at], 0)
+
+
+def _not_withdrawn(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """Columns of the marks that no withdrawal takes back; its key is the mark's plus one."""
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    withdrawn = columns.pop("withdrawn") > 0
+    if not withdrawn.any():
+        return columns
+    gone = columns["mark_key"][withdrawn] - np.uint64(1)
+    stands = ~withdrawn & ~np.isin(columns["mark_key"], gone)
+    return {name: column[stands] for name, column in columns.items()}

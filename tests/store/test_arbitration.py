@@ -71,7 +71,7 @@ def history(seed):
     return rows
 
 
-def add_marks(store, rows, first_key=2):
+def add_marks(store, rows, first_key=2, withdrawn=0):
     count = len(rows)
     number, at, source, word, reporter, call = zip(*rows, strict=True)
     store.insert(
@@ -86,7 +86,7 @@ def add_marks(store, rows, first_key=2):
             ),
             "origin": np.zeros(count, dtype=np.uint32),
             "kind": np.ones(count, dtype=np.uint8),
-            "withdrawn": np.zeros(count, dtype=np.uint8),
+            "withdrawn": np.full(count, withdrawn, dtype=np.uint8),
             "call_ms": np.array(call),
             "mark_key": np.arange(first_key, first_key + 2 * count, 2, dtype=np.uint64),
             "mark_check": np.zeros(count, dtype=np.uint64),
@@ -177,3 +177,15 @@ def test_only_marks_before_a_visible_verdict_judge_their_reporters(store):
     shown = queries.verdicts(store, AS_OF, None)
 
     assert shown.num_rows == 0
+
+
+def test_a_mark_that_was_taken_back_weighs_nothing(store):
+    number = NUMBERS[0]
+    add_marks(store, [(number, AS_OF - DAY_MS, 7, 0, 1, AS_OF - DAY_MS)])
+    add_marks(store, [(number, AS_OF - 5, 7, 0, 1, 0)], first_key=3, withdrawn=1)
+
+    Engine(store).run(10, AS_OF, AS_OF)
+    Engine(store).run(9, AS_OF - 10, AS_OF)
+
+    assert number not in stored(store, 10)
+    assert stored(store, 9)[number]["mark_count"] == 1

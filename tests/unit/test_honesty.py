@@ -100,13 +100,10 @@ def test_those_who_share_numbers_with_three_others_form_a_ring():
     reporter = np.array([1, 2, 3, 4, 9, 1, 2, 3, 4, 8, 7, 8, 9, 1, 6], dtype=np.uint64)
     size = len(numbers)
 
-    met = honesty.Acquaintance()
+    rings = honesty.Rings(np.unique(reporter))
     for rows in (numbers < 1, numbers >= 1):  # range after range
-        met.add(
-            numbers[rows], np.zeros(size, np.int64)[rows], START + np.arange(size)[rows],
-            reporter[rows],
-        )  # fmt: skip
-    found = met.reporters()
+        rings.add(numbers[rows], np.zeros(size, np.int64)[rows], reporter[rows])
+    found = rings.reporters(np.zeros(9, np.int64))
 
     ring = dict(zip(found.key.tolist(), found.ring.tolist(), strict=True))
     assert len({ring[r] for r in (1, 2, 3, 4)}) == 1
