@@ -1,4 +1,4 @@
-"""How verdicts hold under collusion: python -m loadtests.bench_attack [--numbers N] [--share S].
+"""How verdicts hold under collusion: python -m loadtests.bench_attack [--seed S ...] [--plot FILE].
 
 Each attack is played on the same simulated city, once without and once with the colluders; both
 go through the whole way: import over gRPC, pipeline, publishing. A verdict on a targeted number
@@ -11,7 +11,7 @@ import csv
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -137,50 +137,101 @@ def warned(levels: dict[str, int]) -> dict[str, bool]:
     return {number: level >= WARNED for number, level in levels.items()}
 
 
+@dataclass
+class Outcome:
+    """What one attack did, over all seeds: counts of targets, and honest verdicts lost."""
+
+    targets: int = 0
+    flipped: int = 0
+    voted: int = 0
+    unlabelled: int = 0
+    lost: list[float] = field(default_factory=list)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--numbers", type=int, default=8_000)
+    parser.add_argument("--numbers", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--seed", type=int, nargs="+", default=[11])
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--plot", type=Path, help="also draw it, SVG")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        return run(Path(place), given)
+    outcomes = {name: Outcome() for name in ATTACKS if given.only in name}
+    exact = []
+    for seed in given.seed:
+        with tempfile.TemporaryDirectory() as place:
+            size = (given.numbers, given.days, seed)
+            exact.append(play(Path(place), size, given.share, outcomes))
+    print(
+        f"{given.numbers} numbers, seeds {given.seed}, {given.share:.0%} of the reporters collude"
+    )
+    print("| attack | targets | flipped | by majority vote | honest verdicts lost | label lost |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for name, found in outcomes.items():
+        print(
+            f"| {name} | {found.targets} | {found.flipped / found.targets:.1%} "
+            f"| {found.voted / found.targets:.1%} | {100 * np.mean(found.lost):+.2f} points "
+            f"| {found.unlabelled / found.targets:.1%} |"
+        )
+    print(f"without attack the category is right for {np.mean(exact):.3f} of the marked numbers")
+    print("bars: flipped < 1 %, honest verdicts lost < 0.2 points")
+    if given.plot:
+        draw(outcomes, given.plot)
+    held = [f.flipped < 0.01 * f.targets and np.mean(f.lost) < 0.002 for f in outcomes.values()]
+    return 0 if all(held) else 1
 
 
-def run(place: Path, given: argparse.Namespace) -> int:
-    size = (given.numbers, given.days, given.seed)
+def play(
+    place: Path, size: tuple[int, int, int], share: float, outcomes: dict[str, Outcome]
+) -> float:
+    """Play the attacks on one city; the share of right categories without any."""
     quiet_folder = place / "quiet"
     simulate(*size, quiet_folder, END, Attack(reporter_share=0.0))
     quiet = judged(quiet_folder, place / "store", "quiet")
-    exact = quiet.figures["published"]["category"]["exact"]
-    print(f"{given.numbers} numbers, {given.share:.0%} of the reporters collude; bar < 1 % flipped")
-    print("| attack | targets | flipped | majority | honest verdicts lost | label lost |")
-    print("|---|--:|--:|--:|--:|--:|")
-    held = True
-    for at, (name, attack) in enumerate(ATTACKS.items()):
-        if given.only not in name:
-            continue
+    for at, (name, outcome) in enumerate(outcomes.items()):
         began = time.monotonic()
         folder = place / f"attack{at}"
-        simulate(*size, folder, END, replace(attack, reporter_share=given.share))
+        simulate(*size, folder, END, replace(ATTACKS[name], reporter_share=share))
         loud = judged(folder, place / "store", f"attack{at}")
         aimed = targets(folder)
-        flipped = flips(aimed, warned(quiet.level), warned(loud.level))
-        voted = flips(aimed, quiet.voted, loud.voted)
-        lost = exact_among(quiet_folder, quiet, aimed) - exact_among(quiet_folder, loud, aimed)
-        gone = sum(bool(quiet.category.get(n)) and not loud.category.get(n) for n in aimed)
-        count = len(aimed)
-        held &= flipped < 0.01 * count and lost < 0.002
-        print(
-            f"| {name} | {count} | {flipped} ({flipped / count:.1%}) | {voted / count:.1%} "
-            f"| {100 * lost:+.2f} points | {gone / count:.1%} |",
-            flush=True,
+        outcome.targets += len(aimed)
+        outcome.flipped += flips(aimed, warned(quiet.level), warned(loud.level))
+        outcome.voted += flips(aimed, quiet.voted, loud.voted)
+        outcome.unlabelled += sum(
+            bool(quiet.category.get(n)) and not loud.category.get(n) for n in aimed
         )
-        print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr)
-    print(f"without attack the category is right for {exact:.3f} of the marked numbers")
-    return 0 if held else 1
+        outcome.lost.append(
+            exact_among(quiet_folder, quiet, aimed) - exact_among(quiet_folder, loud, aimed)
+        )
+        print(f"seed {size[2]}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return float(quiet.figures["published"]["category"]["exact"])
+
+
+def draw(outcomes: dict[str, Outcome], path: Path) -> None:
+    """Shares of flipped verdicts as bars, ours beside the majority's."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "zhengming"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3.4))
+    places = np.arange(len(outcomes))
+    for shift, name, colour in ((-0.2, "majority vote", "#b9c4cc"), (0.2, "Zhengming", "#0b5563")):
+        shares = [
+            100 * (o.voted if shift < 0 else o.flipped) / o.targets for o in outcomes.values()
+        ]
+        bars = axes.barh(places + shift, shares, height=0.36, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
+    axes.set_yticks(places, list(outcomes))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("verdicts flipped where the colluders wanted, % of their targets")
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def exact_among(folder: Path, found: Verdicts, aimed: dict[str, str]) -> float:

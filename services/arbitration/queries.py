@@ -117,10 +117,13 @@ def crowds(store: Store, as_of_ms: int, scope: Scope, least: int) -> pa.Table:
 
 def marks(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """Marks made by then and withdrawals made by then, ascending by number."""
+    asked, only = "", _only(scope)
+    if isinstance(scope, np.ndarray):  # a quarter faster than to leave it to the engine
+        asked, only = "PREWHERE number IN (SELECT number FROM {asked})", ""
     sql = f"""
         SELECT number, source, label, reporter, occurred_ms, call_ms > 0 AS has_call, kind,
             mark_key, withdrawn
-        FROM marks WHERE occurred_ms <= %(as_of)s{_only(scope)}
+        FROM marks {asked} WHERE occurred_ms <= %(as_of)s{only}
         ORDER BY number, occurred_ms, mark_key
     """
     return store.query(sql, {"as_of": as_of_ms}, _asked(scope))

@@ -123,7 +123,7 @@ def reliability(bins: Sequence[Any], label: str) -> Markup:
     """Stated against found probability: a dot a bin, on the diagonal where both agree."""
     size, edge = 260, 34
     parts = [
-        f'<svg class="plot small" viewBox="0 0 {size + edge} {size + edge}" role="img" '
+        f'<svg class="plot small" viewBox="0 -14 {size + edge + 24} {size + edge + 14}" role="img" '
         f'aria-label="{escape(label)}">'
         f'<line class="rail" x1="{edge}" y1="{size}" x2="{size + edge}" y2="0"/>'
     ]
