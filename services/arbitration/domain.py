@@ -300,7 +300,7 @@ def weigh(marks: Marks, level_at: I64, vocabulary: Vocabulary, copying: F64) -> 
         copying: (S, S), as in `Accuracies`.
     """
     count, sources = len(marks.numbers), vocabulary.source_count
-    counts = LEVELS[level_at] >= QUARANTINE
+    counts = LEVELS[level_at] > QUARANTINE
     weight = np.where(counts, marks.weight, 0.0)
     honest = weight * LEVELS[level_at]
     of_mark = marks.number_at * sources + marks.source_at

@@ -35,7 +35,7 @@ BURST_MS = 15 * MINUTE_MS
 BURST_EDGES = (2, 4)
 """Others of the same source on the same number within BURST_MS: fewer than 2, 2 to 3, more."""
 ODD_CHANCE = 1e-3
-"""So many marks of a source on a number without a call, by chance at most so often, are odd."""
+"""So many marks without a call that say the same, by chance at most so often, are odd."""
 RING_NUMBERS = 2
 RING_COMPANIONS = 3
 """A reporter is in a ring with at least so many others who share so many of its numbers."""
@@ -45,7 +45,7 @@ RING_REACH = 31
 LEVELS = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98])
 """Honesty is rounded to one of these, so that marks alike can be summed before they are weighed."""
 QUARANTINE = 0.5
-"""Below it a mark is more likely dishonest than not: B20, kept and shown, not counted."""
+"""Up to it a mark is no more likely honest than not: B20, kept and shown, not counted."""
 
 _START = 0.97
 _PROOF_FACTOR = np.array([1.0, 0.8, 0.95, 0.45])
@@ -122,6 +122,7 @@ def starting_honesty(source_count: int) -> Honesty:
 def traits(
     number_at: I64,
     source_at: I64,
+    says_at: I64,
     occurred_ms: I64,
     has_reporter: Mask,
     reporter_at: I64,
@@ -135,6 +136,7 @@ def traits(
 
     Args:
         number_at, source_at, occurred_ms: (m,) each.
+        says_at: category that each means most; only who says the same matters, not what.
         has_reporter: whether the source names one.
         reporter_at: its place in `reporters`, -1 unknown.
         gives_call: whether the source names calls at all.
@@ -153,10 +155,12 @@ def traits(
     told = by_person & has_reporter
     burst = np.where(told, np.searchsorted(BURST_EDGES, others, side="right"), 0)
     in_ring = (ring > 0) & (_same(number_at, ring) >= RING_COMPANIONS)
-    odd = _odd(number_at, source_at, without & gives_call, by_person, missing)
+    odd = _odd(number_at, source_at, says_at, without & gives_call, by_person, missing)
     proof = np.where(without, np.where(gives_call, 1, 2), 0)
-    # In a crowd that mostly names no call, the few who do and came with it are no better.
-    proof[odd & gives_call & (without | (told & ((burst == BURSTS - 1) | in_ring)))] = 3
+    # Among many who say the same without a call, those who name one are no better if their
+    # accounts are new, or if they came with the others.
+    with_them = told & ((burst == BURSTS - 1) | in_ring | (account == 1))
+    proof[odd & gives_call & (without | with_them)] = 3
     return np.asarray(((proof * ACCOUNTS + account) * BURSTS + burst) * RINGS + in_ring)
 
 
@@ -171,17 +175,24 @@ def missing_calls(people: F64, without: F64) -> F64:
     return np.asarray((without + 1.0) / (people + 10.0))
 
 
-def _odd(number_at: I64, source_at: I64, without: Mask, by_person: Mask, missing: F64) -> Mask:
-    """Whether too many of a source's marks on the number name no call, by the binomial tail."""
+def _odd(
+    number_at: I64, source_at: I64, says_at: I64, without: Mask, by_person: Mask, missing: F64
+) -> Mask:
+    """Whether too many that say the same of a number in one source name no call, (m,)."""
+    odd = np.zeros(len(number_at), dtype=bool)
     if not without.any():
-        return np.zeros(len(number_at), dtype=bool)
+        return odd
     pair = number_at * len(missing) + source_at
-    people = np.bincount(pair, by_person).astype(np.int64)
-    lacking = np.bincount(pair, without)
-    rows = np.flatnonzero(lacking[pair] > 1)  # one alone is never odd enough
-    odd = np.zeros(len(pair), dtype=bool)
-    at = pair[rows]
-    odd[rows] = special.bdtrc(lacking[at] - 1, people[at], missing[source_at[rows]]) < ODD_CHANCE
+    rows = np.flatnonzero(by_person & (np.bincount(pair, without)[pair] > 1))
+    if not len(rows):
+        return odd  # one alone is never odd enough
+    crowd, at = np.unique(
+        pair[rows] * (int(says_at.max()) + 1) + says_at[rows], return_inverse=True
+    )
+    people = np.bincount(at, minlength=len(crowd))
+    lacking = np.bincount(at, without[rows], minlength=len(crowd))
+    chance = special.bdtrc(lacking[at] - 1, people[at], missing[source_at[rows]])
+    odd[rows] = (lacking[at] > 1) & (chance < ODD_CHANCE)
     return odd
 
 

@@ -77,7 +77,7 @@ def judge(
     for _ in by_chunk(count, judge_some):
         pass
     honest = LEVELS[level]
-    counts_ = honest >= QUARANTINE
+    counts_ = honest > QUARANTINE
     counted_at = marks.number_at[counts_]
     first_ms = np.full(count, np.iinfo(np.int64).max)
     last_ms = np.zeros(count, dtype=np.int64)

@@ -88,14 +88,21 @@ def first_marks(store: Store, as_of_ms: int) -> pa.Table:
     )
 
 
-def callers(store: Store, as_of_ms: int, kind: int) -> pa.Table:
-    """source, people and without: marks of that kind by source, and those that name no call."""
+def callers(store: Store, as_of_ms: int, scope: Scope, kind: int, most: int) -> pa.Table:
+    """source, people and without: marks of that kind by source, and those that name no call.
+
+    Only where a source has at most so many on a number: a crowd that names no call must not make
+    that look usual.
+    """
     return store.query(
-        """
-        SELECT source, count() AS people, countIf(call_ms = 0) AS without FROM marks
-        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND kind = %(kind)s GROUP BY source
+        f"""
+        SELECT source, sum(made) AS people, sum(bare) AS without FROM (
+            SELECT source, count() AS made, countIf(call_ms = 0) AS bare FROM marks
+            WHERE occurred_ms <= %(as_of)s AND withdrawn = 0 AND kind = %(kind)s{_only(scope)}
+            GROUP BY number, source HAVING made <= %(most)s
+        ) GROUP BY source
         """,
-        {"as_of": as_of_ms, "kind": kind},
+        {"as_of": as_of_ms, "kind": kind, "most": most},
     )
 
 

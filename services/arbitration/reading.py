@@ -22,6 +22,8 @@ from services.common.store import Store
 I64 = npt.NDArray[np.int64]
 SPAN_MARKS = 2_000_000
 """Marks that are held at once by a full pass, about."""
+FEW = 2
+"""Marks of a source on a number that are no crowd."""
 BLOCK = 1 << 20
 """Numbers that stay in one span together."""
 
@@ -75,15 +77,16 @@ class Reader:
         keys, as_of_ms = self._vocabulary.source_keys, self._as_of_ms
         first = queries.first_marks(self._store, as_of_ms)
         rings = Rings(first["reporter"].to_numpy().astype(np.uint64))
+        people, without = np.zeros(len(keys)), np.zeros(len(keys))
         for span in spans:
             table = queries.crowds(self._store, as_of_ms, span, RING_COMPANIONS + 1)
             columns = {name: table[name].to_numpy() for name in table.column_names}
             source_at = np.searchsorted(keys, columns["source"])
             rings.add(columns["number"], source_at, columns["reporter"])
-        calls = queries.callers(self._store, as_of_ms, domain.USER)
-        people, without = np.zeros(len(keys)), np.zeros(len(keys))
-        at = np.searchsorted(keys, calls["source"].to_numpy())
-        people[at], without[at] = calls["people"].to_numpy(), calls["without"].to_numpy()
+            calls = queries.callers(self._store, as_of_ms, span, domain.USER, FEW)
+            at = np.searchsorted(keys, calls["source"].to_numpy())
+            people[at] += calls["people"].to_numpy()
+            without[at] += calls["without"].to_numpy()
         start = domain.starting_accuracies(self._vocabulary, np.zeros(len(self._vocabulary.labels)))
         return Honesty(
             start.honesty.stratum,
@@ -148,6 +151,7 @@ class Reader:
             trait=traits(
                 number_at,
                 source_at[stands],
+                vocabulary.top_category[at[stands]],
                 occurred[stands],
                 reporter[stands] != 0,
                 reporter_at,

@@ -140,7 +140,7 @@ def test_marks_in_quarantine_are_named_and_counted_apart(store):
         "(SELECT mark_key FROM suspicions WHERE run = 10)"
     ).to_pylist()
     assert np.mean([row["reporter"] % 1_000 >= GROUP for row in made]) > 0.9
-    assert max(row["honesty"] for row in held) < 0.5
+    assert max(row["honesty"] for row in held) <= 0.5
 
 
 def test_marks_of_a_former_holder_weigh_nothing_from_the_next_pass_on(store):

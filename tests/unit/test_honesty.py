@@ -23,12 +23,15 @@ def parts(trait):
     return proof.tolist(), account.tolist(), burst.tolist(), ring.tolist()
 
 
-def traits(minutes, *, number=0, source=0, call=True, reporters=None, known=NOBODY, missing=0.1):
+def traits(
+    minutes, *, number=0, source=0, call=True, reporters=None, says=None, known=NOBODY, missing=0.1
+):
     size = len(minutes)
     names = np.array(reporters or range(1, size + 1), dtype=np.uint64)
     return honesty.traits(
         number_at=np.full(size, number),
         source_at=np.full(size, source),
+        says_at=np.array(says or [0] * size),
         occurred_ms=START + np.array(minutes) * MINUTE,
         has_reporter=names != 0,
         reporter_at=known.find(names),
@@ -90,9 +93,27 @@ def test_more_marks_without_a_call_than_chance_allows_are_odd():
 
 
 def test_the_few_calls_in_an_odd_burst_are_not_believed():
-    proof, _, _, _ = parts(traits([0, 2, 4, 6, 8, 9, 900], call=[False] * 5 + [True, True]))
+    known = acquaintances(first_days_ago=[9] * 7)
+    proof, _, _, _ = parts(
+        traits([0, 2, 4, 6, 8, 9, 900], call=[False] * 5 + [True, True], known=known)
+    )
 
     assert proof == [3, 3, 3, 3, 3, 3, 0]
+
+
+def test_only_those_who_say_the_same_are_a_crowd():
+    proof, _, _, _ = parts(traits([0, 300, 600, 900, 1200], call=False, says=[1, 1, 1, 1, 2]))
+
+    assert proof == [3, 3, 3, 3, 1]
+
+
+def test_a_new_account_in_an_odd_crowd_is_not_believed_its_call():
+    known = acquaintances(first_days_ago=[9, 9, 9, 9, 9, 9])
+    old = parts(traits([0, 300, 600, 900, 1200, 1500], call=[False] * 5 + [True], known=known))
+    new = parts(traits([0, 300, 600, 900, 1200, 1500], call=[False] * 5 + [True]))
+
+    assert old[0] == [3, 3, 3, 3, 3, 0]
+    assert new[0] == [3, 3, 3, 3, 3, 3]
 
 
 def test_those_who_share_numbers_with_three_others_form_a_ring():
@@ -160,6 +181,7 @@ def test_a_mark_looks_the_same_beside_marks_on_other_numbers(pairs):
     size = len(number)
     everyone = {
         "source_at": np.zeros(size, np.int64),
+        "says_at": minute % 3,
         "occurred_ms": START + minute * MINUTE,
         "has_reporter": np.ones(size, bool),
         "reporter_at": np.full(size, -1),
