@@ -112,11 +112,22 @@ class Engine:
         return reader.read(numbers, learned.accuracies.honesty)
 
     def cards(self) -> tuple[int, list[SourceCard]]:
-        """The newest run and what it found of every source, by name."""
+        """The newest run and what it found of every source, by name.
+
+        Of a source that came since, or before any run, only its marks are told.
+        """
         run = self._current().run
         labels = self._label_table()
         names = dict(zip(labels["source"].to_pylist(), labels["name"].to_pylist(), strict=True))
-        return run, queries.source_cards(self._store, run, names)
+        found = queries.source_cards(self._store, run, names)
+        judged = {card.name for card in found}
+        received = queries.received_counts(self._store)
+        found += [
+            SourceCard.unjudged(name, received.get(source, 0))
+            for source, name in names.items()
+            if name not in judged
+        ]
+        return run, sorted(found, key=lambda card: card.name)
 
     def label_names(self) -> dict[int, tuple[str, str]]:
         """(source's name, label) by label key."""

@@ -186,6 +186,17 @@ class SourceCard:
     by_week: list[tuple[int, int, float, float]]
     copies: list[tuple[str, float]]
 
+    @classmethod
+    def unjudged(cls, name: str, marks: int) -> "SourceCard":
+        """The card of a source of which no run has judged anything."""
+        return cls(name, marks, 0, 0, 0, 0, -1, 0.0, 0.0, [], [], [])
+
+
+def received_counts(store: Store) -> dict[int, int]:
+    """Marks received, by source key."""
+    found = store.query("SELECT source, count() AS marks FROM marks GROUP BY source")
+    return dict(zip(found["source"].to_pylist(), found["marks"].to_pylist(), strict=True))
+
 
 def source_cards(store: Store, run: int, names: Mapping[int, str]) -> list[SourceCard]:
     """The cards of a run, by name."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import services
+from services.__main__ import NAMES as SERVICES
 from services.arbitration.disputes import queries, steps
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.disputes.dispute import Dispute, View, fold
@@ -48,7 +49,7 @@ def machine(path: Path) -> type[RuleBasedStateMachine]:
             self.now_ms = 1_790_000_000_000
             self.store = ChdbStore(path, f"calls_{next(_databases)}")
             root = Path(services.__file__).parent
-            for name in ("ingest", "arbitration"):
+            for name in SERVICES:
                 migrate(self.store, name, root / name / "schema", clock=lambda: self.now_ms)
             self.touched: list[int] = []
             self.ids: list[str] = []
