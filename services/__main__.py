@@ -23,7 +23,7 @@ from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
-from services.common.errors import DomainError, InvalidArgument, Unavailable
+from services.common.errors import DomainError, InvalidArgument, Unavailable, out_of_range
 from services.common.feed.head import Signer
 from services.common.migrate import migrate
 from services.common.operations import Operations
@@ -118,14 +118,7 @@ def _number(variables: Mapping[str, str], name: str, default: float, maximum: fl
     except ValueError:
         value = 0.0
     if not 0 < value <= maximum:
-        expected = f"a number above 0, at most {maximum:g}"
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"{name} must be {expected}, not {text!r}",
-            field=name,
-            value=text,
-            expected=expected,
-        )
+        raise out_of_range(name, repr(text), f"a number above 0, at most {maximum:g}")
     return value
 
 

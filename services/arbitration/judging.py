@@ -10,6 +10,7 @@ from services.arbitration import domain
 from services.arbitration.honesty import LEVELS, QUARANTINE
 from services.arbitration.learning import by_chunk
 from services.arbitration.reading import Context
+from services.arbitration.weighing import Weighed, weigh_by
 from services.common.places import place
 
 I64 = npt.NDArray[np.int64]
@@ -52,8 +53,7 @@ def judge(
     accuracies: domain.Accuracies,
 ) -> Arbitrated:
     """Judge numbers under fixed accuracies: the same for a full pass and for touched ones."""
-    level = domain.mark_levels(marks, vocabulary, accuracies.honesty)
-    weighed = domain.weigh(marks, level, vocabulary, accuracies.copying)
+    weighed = weigh_by(marks, vocabulary, accuracies)
     count, table = len(marks.numbers), accuracies.table()
     width = min(domain.TOP, len(vocabulary.categories))
     categories = np.zeros((count, width), dtype=np.uint16)
@@ -76,7 +76,7 @@ def judge(
 
     for _ in by_chunk(count, judge_some):
         pass
-    honest = LEVELS[level]
+    honest = LEVELS[weighed.level_at]
     counts_ = honest > QUARANTINE
     counted_at = marks.number_at[counts_]
     first_ms = np.full(count, np.iinfo(np.int64).max)
@@ -124,7 +124,7 @@ def _evidence(
     vocabulary: domain.Vocabulary,
     table: npt.NDArray[np.float64],
     best: I64,
-    weighed: domain.Weighed,
+    weighed: Weighed,
 ) -> dict[str, npt.NDArray[Any]]:
     """What each label adds on each number, in favour of its best category against ordinary."""
     width = max(len(vocabulary.labels), 1)

@@ -16,14 +16,12 @@ from services.arbitration.domain import (
     Accuracies,
     Marks,
     Vocabulary,
-    Weighed,
-    mark_levels,
     posterior,
     softmax,
     starting_accuracies,
-    weigh,
 )
 from services.arbitration.honesty import LEVELS, Honesty, Tally, with_ratios
+from services.arbitration.weighing import Weighed, weigh_by
 
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
@@ -69,7 +67,7 @@ def learn(
     fixed, found = Gold.of(gold), start
     rounds = ROUNDS if vocabulary.source_count > 1 or gold else 1  # nobody else to compare with
     for round_ in range(rounds):
-        weighed = _weigh(marks, vocabulary, found)
+        weighed = weigh_by(marks, vocabulary, found)
         limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
         found = _settle(vocabulary, weighed, found, start, fixed, limit, tolerance)
         if round_ < rounds - 1:
@@ -83,11 +81,15 @@ def learn(
 
 def _tally(honesty: Honesty, marks: Marks, said: "Said") -> Tally:
     tally = Tally.of(honesty)
+    _count(tally, honesty, marks, said)
+    return tally
+
+
+def _count(tally: Tally, honesty: Honesty, marks: Marks, said: "Said") -> None:
     tally.add(
         honesty, marks.source_at, marks.trait, marks.reporter_at, said.responsibility,
         said.telling * marks.judges,
     )  # fmt: skip
-    return tally
 
 
 class Records:
@@ -99,24 +101,16 @@ class Records:
 
     def add(self, marks: Marks, gold: Mapping[int, int]) -> None:
         """Count marks of numbers that no other call has."""
-        weighed = _weigh(marks, self._vocabulary, self._found)
+        weighed = weigh_by(marks, self._vocabulary, self._found)
         said = others_say(
             self._vocabulary, marks, weighed, self._found, Gold.of(gold), copying=False
         )
-        self._tally.add(
-            self._found.honesty, marks.source_at, marks.trait, marks.reporter_at,
-            said.responsibility, said.telling * marks.judges,
-        )  # fmt: skip
+        _count(self._tally, self._found.honesty, marks, said)
 
     def accuracies(self) -> Accuracies:
         """The same accuracies with these records."""
         honesty = with_ratios(self._found.honesty, self._tally.ratios())
         return replace(self._found, honesty=honesty)
-
-
-def _weigh(marks: Marks, vocabulary: Vocabulary, found: Accuracies) -> Weighed:
-    level = mark_levels(marks, vocabulary, found.honesty)
-    return weigh(marks, level, vocabulary, found.copying)
 
 
 @dataclass(frozen=True)
@@ -175,8 +169,7 @@ def _settle(
             counts += some_counts
             mass += some_mass
         by_level = counts.reshape(labels, len(LEVELS), width)
-        honest = LEVELS[None, :, None] * np.exp(found.log_confusion)[:, None, :]
-        other = (1 - LEVELS)[None, :, None] * np.exp(found.log_noise)[:, None, None]
+        honest, other = found.mixture()
         share = honest / (honest + other)
         confusion = (by_level * share).sum(axis=1) + pseudo
         noise = (by_level * (1 - share)).sum(axis=(1, 2)) + noise_pseudo
@@ -331,7 +324,7 @@ def others_say(
     for cases in by_chunk(weighed.cells.shape[0], listen):
         for one, other, best, certain in cases:
             shared.count(weighed, one, other, best, certain)
-    honest = LEVELS[weighed.mark_cell % len(LEVELS)]
+    honest = LEVELS[weighed.level_at]
     noise = np.exp(found.log_noise)[marks.label_at]
     said, otherwise = honest * likelihood, (1 - honest) * noise
     copied = shared.copying() if copying else found.copying

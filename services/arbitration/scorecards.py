@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.arbitration.domain import DAY_MS, F64, I64, Accuracies, Marks, Vocabulary, weigh
-from services.arbitration.domain import mark_levels as levels_of
+from services.arbitration.domain import DAY_MS, F64, I64, Accuracies, Marks, Vocabulary
 from services.arbitration.learning import Gold, others_say
+from services.arbitration.weighing import weigh_by
 
 WEEK_MS = 7 * DAY_MS
 WEEKS = 12
@@ -47,9 +47,7 @@ def make_cards(
     A mark is right as far as the others' posterior lies on what its label may mean. Decisions
     speak for themselves.
     """
-    weighed = weigh(
-        marks, levels_of(marks, vocabulary, accuracies.honesty), vocabulary, accuracies.copying
-    )
+    weighed = weigh_by(marks, vocabulary, accuracies)
     said = others_say(vocabulary, marks, weighed, accuracies, Gold.of(gold), copying=False)
     told = np.where(said.telling >= MIN_TELLING, said.telling, 0.0)
     category = vocabulary.categories[vocabulary.top_category[marks.label_at]].astype(np.int64)

@@ -13,6 +13,7 @@ from services.arbitration.judging import Arbitrated
 from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument, NotFound
+from services.common.intervals import wilson
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
@@ -203,16 +204,6 @@ def _row(marks: int, told: float, right: float) -> pb.ScorecardRow:
         accuracy_lower=lower,
         accuracy_upper=upper,
     )
-
-
-def wilson(share: float, count: float) -> tuple[float, float]:
-    """95 % score interval of a share of `count` trials (Wilson 1927, doi 10.2307/2276774)."""
-    if count == 0:
-        return 0.0, 1.0
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = 1.96 * ((share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5) / (1 + z2 / count)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _decision_row(decision: pb.Decision, region: str, now_ms: int) -> tuple[object, ...]:

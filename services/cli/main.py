@@ -14,7 +14,6 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from services import __main__ as composition
 from services.cli import (
@@ -22,6 +21,8 @@ from services.cli import (
     console_users,
     exporting,
     importing,
+    lookup,
+    model_commands,
     normalise,
     report,
     scorecards,
@@ -30,7 +31,7 @@ from services.cli import (
 )
 from services.cli.demo import run_demo
 from services.cli.kinds import KINDS
-from services.cli.target import Target
+from services.cli.target import Target, show
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
@@ -38,7 +39,6 @@ from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import number_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
-from zhengming.type.v1 import number_pb2 as type_pb2
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +49,7 @@ app = typer.Typer(
 app.add_typer(audit.app, name="audit")
 app.add_typer(console_users.app, name="console")
 app.add_typer(report.app, name="report")
+app.add_typer(model_commands.app, name="model")
 console = Console()
 errors_console = Console(stderr=True)
 CHINA = timezone(timedelta(hours=8))
@@ -81,16 +82,6 @@ def _time_option(value: str, name: str) -> int | None:
             "TIME_INVALID", f"{name} is no time: {value!r}", field=name, value=value
         )
     return at
-
-
-def _show(answer: dict[str, Any]) -> None:
-    if Target.as_json:
-        print(json.dumps(answer, ensure_ascii=False))
-    else:
-        table = Table(show_header=False)
-        for key, value in answer.items():
-            table.add_row(key, str(value))
-        console.print(table)
 
 
 @app.command()
@@ -127,7 +118,7 @@ def import_files(
                 bar.update(task, advance=len(table))
     if rejects is not None:
         importing.write_rejects(rejects, tally.rejected)
-    _show(
+    show(
         {
             "rows": tally.rows,
             "committed": tally.committed,
@@ -159,7 +150,7 @@ def pipeline(
             lambda step: errors_console.print(f"{time.monotonic() - began:6.1f} s {step}"),
             max_churn,
         )
-    _show(MessageToDict(published, preserving_proto_field_name=True))
+    show(MessageToDict(published, preserving_proto_field_name=True))
 
 
 @app.command()
@@ -194,7 +185,7 @@ def train(
     with _connect() as stubs:
         operations.wait(stubs.operations, stubs.scoring.TrainModel(request, timeout=120), learned)
     card = json.loads(learned.card_json)
-    _show({"version": learned.version, "trees": card["trees"], **card["out_of_fold"]})
+    show({"version": learned.version, "trees": card["trees"], **card["out_of_fold"]})
 
 
 @app.command()
@@ -206,33 +197,12 @@ def get(
     """Look numbers up."""
     if copy is not None:
         for row in sync.look_up(copy, number, region):
-            _show(row)
+            show(row)
         return
     with _connect() as stubs:
         request = reputation_pb2.BatchGetReputationsRequest(numbers=number, region=region)
         answer = stubs.reputation.BatchGetReputations(request, timeout=60)
-    if Target.as_json:
-        for result in answer.results:
-            found = MessageToDict(result, preserving_proto_field_name=True)
-            print(json.dumps(found, ensure_ascii=False))
-        return
-    table = Table("number", "state", "level", "risk", "category", "display", "reasons")
-    for raw, result in zip(number, answer.results, strict=True):
-        if result.HasField("error"):
-            table.add_row(raw, "-", "", "", "", result.error.message, "")
-            continue
-        found = result.reputation
-        state = reputation_pb2.ReputationState.Name(found.state).removeprefix("REPUTATION_STATE_")
-        table.add_row(
-            found.number,
-            state,
-            str(found.level),
-            f"{found.risk:.3f}",
-            f"{found.category} {found.probability:.2f}" if found.category else "",
-            found.display_text_zh,
-            ", ".join(found.reasons),
-        )
-    console.print(table)
+    lookup.show_reputations(console, number, answer)
 
 
 @app.command()
@@ -245,50 +215,7 @@ def explain(
         answer = stubs.reputation.ExplainReputation(request, timeout=60)
         asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number], region=region)
         described = stubs.numbers.BatchDescribeNumbers(asked, timeout=60).results[0].number
-    if Target.as_json:
-        found = MessageToDict(answer, preserving_proto_field_name=True)
-        found["number"] = MessageToDict(described, preserving_proto_field_name=True)
-        print(json.dumps(found, ensure_ascii=False))
-        return
-    found = answer.reputation
-    console.print(f"{found.number}  level {found.level}  risk {found.risk:.3f}  rule {found.rule}")
-    for said in texts_of(described):
-        console.print(f"  {said}", markup=False)
-    for reason in answer.reasons:
-        console.print(f"  {reason.text_zh} · {reason.text_en}", markup=False)
-    table = Table("source", "label", "category", "marks", "weight", "log odds", "last mark")
-    for row in answer.evidence:
-        table.add_row(
-            row.source,
-            row.label,
-            row.category,
-            str(row.mark_count),
-            f"{row.weight:.2f}",
-            f"{row.log_odds:+.2f}",
-            row.last_mark_time.ToJsonString(),
-        )
-    console.print(table)
-    if answer.former_mark_count:
-        console.print(f"{answer.former_mark_count} marks of an earlier holder do not count")
-    if answer.quarantined_mark_count:
-        console.print(f"{answer.quarantined_mark_count} suspicious marks (B20) do not count")
-
-
-def texts_of(described: number_pb2.DescribedNumber) -> list[str]:
-    """What a number is, in a line each for plan, port and registration."""
-    facts = described.facts
-    kind = type_pb2.NumberKind.Name(facts.kind).removeprefix("NUMBER_KIND_")
-    place = " ".join(part for part in (facts.province, facts.city) if part)
-    issued = f"issued by {facts.issuing_carrier_zh}" if facts.issuing_carrier else ""
-    lines = [
-        " · ".join(p for p in (kind, facts.country, facts.service_range_zh, place, issued) if p)
-    ]
-    if described.ported_to_carrier:
-        lines.append(f"ported to {described.ported_to_carrier}")
-    if described.registered_holder:
-        use = f"{described.registered_identity}, {described.registered_purpose or 'no purpose'}"
-        lines.append(f"registered: {described.registered_holder} ({use})")
-    return lines
+    lookup.show_explained(console, answer, described)
 
 
 @app.command()
@@ -302,7 +229,7 @@ def export(
         raise typer.BadParameter(f"only 'reputations' can be exported, not {what!r}")
     with _connect() as stubs:
         count = exporting.write(stubs, out, _time_option(as_of, "--as-of"))
-    _show({"rows": count, "file": str(out)})
+    show({"rows": count, "file": str(out)})
 
 
 @app.command()
@@ -321,7 +248,7 @@ def scorecard(
             for name in names
         ]
     if out is not None:
-        _show({"rows": scorecards.write(cards, out), "file": str(out)})
+        show({"rows": scorecards.write(cards, out), "file": str(out)})
         return
     if Target.as_json:
         for card in cards:
@@ -354,7 +281,7 @@ def sync_copy(
         )
     trusted = sync.read_public_key(key) if key else None
     for done in sync.synchronise(source, folder, consumer, chosen, trusted, follow):
-        _show(done)
+        show(done)
 
 
 @app.command()
@@ -370,7 +297,7 @@ def simulate(
 
     last = datetime.fromisoformat(end).date() if end else datetime.now(CHINA).date()
     summary = simulate_city(numbers, days, seed, out, last)
-    _show({"folder": str(out), "numbers": summary.numbers, **summary.rows})
+    show({"folder": str(out), "numbers": summary.numbers, **summary.rows})
 
 
 @app.command()
@@ -400,46 +327,9 @@ def arbitrate(
 
     found = asdict(arbitrate_file(answers, out, workers, gold))
     rejects = found.pop("rejects")
-    _show({**found, "rejects": rejects} if Target.as_json else found)
+    show({**found, "rejects": rejects} if Target.as_json else found)
     for file, line, field, reason in rejects[:10]:
         errors_console.print(f"{file}:{line}: {field}: {reason}", markup=False)
-
-
-model_app = typer.Typer(no_args_is_help=True, help="A yes/no classifier for any table.")
-app.add_typer(model_app, name="model")
-EdgesOption = Annotated[
-    Path | None, typer.Option(help="Links: two id columns and an optional weight.")
-]
-
-
-@model_app.command()
-def fit(
-    train: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet.")],
-    id_column: Annotated[str, typer.Option("--id", help="Column that names a row.")],
-    label: Annotated[str, typer.Option(help="Column to learn; rows without it are neighbours.")],
-    out: Annotated[Path, typer.Option(help="Folder of the model.")],
-    edges: EdgesOption = None,
-    seed: int = 7,
-    positive: Annotated[str | None, typer.Option(help="The label that counts as yes.")] = None,
-) -> None:
-    """Learn a label from a table."""
-    from services.cli.model import fit_file
-
-    card = fit_file(train, id_column, label, out, edges, seed, positive)
-    _show(card if Target.as_json else card["cross_validation"])
-
-
-@model_app.command()
-def predict(
-    folder: Annotated[Path, typer.Argument(help="Folder of the model.")],
-    test: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet.")],
-    out: Annotated[Path, typer.Option(help="Probability of every row.")],
-    edges: EdgesOption = None,
-) -> None:
-    """Apply a learned model to a table."""
-    from services.cli.model import predict_file
-
-    _show({"rows": predict_file(folder, test, out, edges)})
 
 
 @app.command(name="normalise")

@@ -19,6 +19,21 @@ class InvalidArgument(DomainError):
     """The request is wrong whatever the state of the system."""
 
 
+def out_of_range(field: str, value: object, expected: str) -> InvalidArgument:
+    """A field whose value is none of those it may have.
+
+    Args:
+        expected: what it must be, as it reads after "must be".
+    """
+    return InvalidArgument(
+        "FIELD_OUT_OF_RANGE",
+        f"{field} must be {expected}, not {value}",
+        field=field,
+        value=value,
+        expected=expected,
+    )
+
+
 class NotFound(DomainError):
     """The named thing does not exist."""
 

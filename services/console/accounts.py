@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, out_of_range
 
 ROLES = ("reviewer", "vendor", "operator", "auditor")
 MIN_PASSWORD_CHARS = 10
@@ -48,15 +48,15 @@ def hashed(name: str, role: str, source: str, password: str) -> Account:
         InvalidArgument: FIELD_OUT_OF_RANGE or FIELD_REQUIRED.
     """
     if not _NAME.fullmatch(name):
-        raise _range("name", name[:64], "1 to 64 letters, digits, '.', '_', '@' or '-'")
+        raise out_of_range("name", name[:64], "1 to 64 letters, digits, '.', '_', '@' or '-'")
     if role not in ROLES:
-        raise _range("role", role[:64], ", ".join(ROLES))
+        raise out_of_range("role", role[:64], ", ".join(ROLES))
     if (role == "vendor") != bool(source):
         raise InvalidArgument(
             "FIELD_REQUIRED", "source is required of a vendor, and of nobody else", field="source"
         )
     if len(password) < MIN_PASSWORD_CHARS:
-        raise _range("password", "…", f"{MIN_PASSWORD_CHARS} characters or more")
+        raise out_of_range("password", "…", f"{MIN_PASSWORD_CHARS} characters or more")
     salt = secrets.token_bytes(16)
     return Account(name, role, source, base64.b64encode(salt).decode(), _digest(password, salt))
 
@@ -112,13 +112,3 @@ class Accounts:
                 rows = json.loads(self._path.read_text())
                 self._read = changed_ns, {row["name"]: Account(**row) for row in rows}
             return self._read[1]
-
-
-def _range(field: str, value: str, expected: str) -> InvalidArgument:
-    return InvalidArgument(
-        "FIELD_OUT_OF_RANGE",
-        f"{field} must be {expected}",
-        field=field,
-        value=value,
-        expected=expected,
-    )

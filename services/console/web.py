@@ -88,7 +88,7 @@ def create_app(
         secret: key of the sessions' signatures.
         rate_scale: widens the rate limits.
     """
-    from services.console import api, public, staff
+    from services.console import api, cases, public, staff
 
     language.words()  # a fault in them shows at the start
     app = flask.Flask(__name__)
@@ -101,7 +101,7 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.extensions["zhengming"] = Site(upstream, accounts, clock, rate_scale)
-    for blueprint in (public.pages, staff.pages, api.pages):
+    for blueprint in (public.pages, cases.pages, staff.pages, api.pages):
         app.register_blueprint(blueprint)
     app.before_request(_before)
     app.after_request(_after)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import DomainError, InvalidArgument
+from services.common.errors import DomainError, InvalidArgument, out_of_range
 from services.common.numbering import Cause, invalid, parse_column
 from services.ingest import digest
 
@@ -91,13 +91,7 @@ def check_source(name: str, what: str = "source") -> None:
     if not name:
         raise InvalidArgument("FIELD_REQUIRED", f"{what} is required", field=what)
     if not _SOURCE.fullmatch(name):
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"{what} must be 1 to 64 letters, digits, '-', '_' or '.', not {name[:80]!r}",
-            field=what,
-            value=name[:80],
-            expected="[A-Za-z0-9._-]{1,64}",
-        )
+        raise out_of_range(what, repr(name[:80]), "1 to 64 letters, digits, '-', '_' or '.'")
 
 
 def check_region(region: str) -> str:
@@ -107,13 +101,7 @@ def check_region(region: str) -> str:
         InvalidArgument: FIELD_OUT_OF_RANGE if it is not two capital letters.
     """
     if region and not _REGION.fullmatch(region):
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"region must be two capital letters (ISO 3166-1), not {region[:16]!r}",
-            field="region",
-            value=region[:16],
-            expected="ISO 3166-1 alpha-2",
-        )
+        raise out_of_range("region", repr(region[:16]), "two capital letters (ISO 3166-1)")
     return region or "CN"
 
 
@@ -191,7 +179,9 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
     note(parsed.keys == 0, lambda i: invalid(marks.numbers[i], Cause(parsed.causes[i])))
     note(
         (marks.label_indexes < 0) | (marks.label_indexes >= len(marks.labels)),
-        lambda i: _range("label_index", marks.label_indexes[i], f"0 to {len(marks.labels) - 1}"),
+        lambda i: out_of_range(
+            "label_index", marks.label_indexes[i], f"0 to {len(marks.labels) - 1}"
+        ),
     )
     label_lengths = np.append(_lengths(marks.labels), 0)
     at = np.where(marks.label_indexes < len(marks.labels), marks.label_indexes, -1)
@@ -209,7 +199,7 @@ def validate(marks: ReceivedMarks, now_ms: int, secret: bytes) -> ValidMarks:
     )
     note(
         (marks.kinds < 0) | (marks.kinds >= KINDS),
-        lambda i: _range("kind", marks.kinds[i], "a value of MarkKind"),
+        lambda i: out_of_range("kind", marks.kinds[i], "a value of MarkKind"),
     )
     if marks.reporters is not None:
         reporter_lengths = _lengths(marks.reporters)
@@ -293,14 +283,4 @@ def _long(name: str, length: int, maximum: int) -> InvalidArgument:
         field=name,
         length=length,
         maximum=maximum,
-    )
-
-
-def _range(name: str, value: object, expected: str) -> InvalidArgument:
-    return InvalidArgument(
-        "FIELD_OUT_OF_RANGE",
-        f"{name} must be {expected}, not {value}",
-        field=name,
-        value=value,
-        expected=expected,
     )

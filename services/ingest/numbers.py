@@ -1,8 +1,5 @@
 """zhengming.ingest.v1.NumberService: what a number says of itself, and what carriers told of it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import grpc
 import numpy as np
 
@@ -11,6 +8,7 @@ from services.common.clock import Clock
 from services.common.errors import DomainError
 from services.common.numbering import Number, facts, parse
 from services.common.numbering.parser import check_region
+from services.common.numbering.prefixes import Prefixes
 from services.common.store import Store
 from services.common.wire import check_batch
 from services.ingest import queries
@@ -44,7 +42,7 @@ class NumberServicer(pb_grpc.NumberServiceServicer):
         ports = {row["number"]: row for row in queries.ports(self._store, keys, now_ms).to_pylist()}
         registry = queries.registrations(self._store, now_ms).to_pylist()
         exact = {row["number"]: row for row in registry if row["number"]}
-        prefixes = {row["prefix"]: row for row in registry if row["prefix"]}
+        ranges = Prefixes({row["prefix"]: row for row in registry if row["prefix"]})
         answer = pb.BatchDescribeNumbersResponse()
         for found in read:
             result = answer.results.add()
@@ -55,20 +53,11 @@ class NumberServicer(pb_grpc.NumberServiceServicer):
             if port := ports.get(found.key):
                 result.number.ported_to_carrier = port["carrier"]
                 result.number.port_time.FromMilliseconds(port["at_ms"])
-            if row := exact.get(found.key) or _longest(prefixes, found):
+            if row := exact.get(found.key) or ranges.find(found.number):
                 result.number.registered_holder = row["holder"]
                 result.number.registered_identity = row["identity"]
                 result.number.registered_purpose = row["purpose"]
         return answer
-
-
-def _longest(prefixes: Mapping[str, Mapping[str, Any]], number: Number) -> Mapping[str, Any] | None:
-    """The registration of the longest prefix of a number's national digits."""
-    digits = number.number.lstrip("+").removeprefix("86")
-    for width in sorted({len(p) for p in prefixes}, reverse=True):
-        if found := prefixes.get(digits[:width]):
-            return found
-    return None
 
 
 def facts_to_wire(number: Number) -> type_pb.NumberFacts:

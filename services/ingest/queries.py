@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common.numbering.keys import format_keys
+from services.common.numbering.prefixes import national
 from services.common.store import Store
 from services.common.taxonomy import confirmed
 
@@ -318,5 +319,5 @@ def numbers_under(store: Store, prefixes: Sequence[str]) -> npt.NDArray[np.int64
     )
     numbers = np.unique(found["number"].to_numpy().astype(np.int64))
     wanted = tuple(prefixes)
-    national = (str(wire).lstrip("+").removeprefix("86") for wire in format_keys(numbers))
-    return numbers[np.fromiter((n.startswith(wanted) for n in national), bool, len(numbers))]
+    fits = (national(str(wire)).startswith(wanted) for wire in format_keys(numbers))
+    return numbers[np.fromiter(fits, bool, len(numbers))]

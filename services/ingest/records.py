@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import DomainError, InvalidArgument
+from services.common.errors import DomainError, InvalidArgument, out_of_range
 from services.common.numbering import Cause, invalid, parse, parse_column
 from services.common.taxonomy import standard
 from services.ingest import digest
@@ -112,10 +112,10 @@ def behaviour_rows(
         faults.setdefault(i, time_error("day", int(days[i]) * DAY_MS))
     for name, column in counts.items():
         for i in np.flatnonzero(column < 0).tolist():
-            faults.setdefault(i, _out_of_range(name, int(column[i]), ">= 0"))
+            faults.setdefault(i, out_of_range(name, int(column[i]), ">= 0"))
     wrong_ratio = ~((sequential_ratio >= 0) & (sequential_ratio <= 1))
     for i in np.flatnonzero(wrong_ratio).tolist():
-        error = _out_of_range("sequential_ratio", float(sequential_ratio[i]), "in [0, 1]")
+        error = out_of_range("sequential_ratio", float(sequential_ratio[i]), "in [0, 1]")
         faults.setdefault(i, error)
     columns: Columns = {
         "number": parsed.keys,
@@ -139,7 +139,7 @@ def lifecycle_rows(
     keys = _keys(numbers, faults)
     for i in range(len(numbers)):
         if not 1 <= kinds[i] <= 3:
-            error = _out_of_range("kind", int(kinds[i]), "ASSIGNED, RELEASED or PORTED")
+            error = out_of_range("kind", int(kinds[i]), "ASSIGNED, RELEASED or PORTED")
             faults.setdefault(i, error)
         if not time_is_valid(occurred_ms[i : i + 1], now_ms)[0]:
             faults.setdefault(i, time_error("occurred_time", int(occurred_ms[i])))
@@ -165,7 +165,7 @@ def registry_rows(registrations: Sequence[Registration]) -> ValidRows:
         if row.number.endswith("*"):
             prefix = row.number[:-1].strip().removeprefix("+")
             if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= 15):
-                faults[i] = _out_of_range("number", row.number[:64], "digits before '*'")
+                faults[i] = out_of_range("number", row.number[:64], "digits before '*'")
         else:
             try:
                 key = parse(row.number, "CN").key
@@ -174,10 +174,10 @@ def registry_rows(registrations: Sequence[Registration]) -> ValidRows:
         if not row.holder:
             faults.setdefault(i, _missing("holder"))
         if len(row.holder) > MAX_HOLDER_CHARS:
-            error_ = _out_of_range("holder", len(row.holder), f"<= {MAX_HOLDER_CHARS} characters")
+            error_ = out_of_range("holder", len(row.holder), f"<= {MAX_HOLDER_CHARS} characters")
             faults.setdefault(i, error_)
         if row.identity not in identities:
-            faults.setdefault(i, _out_of_range("identity", row.identity[:16], "C01 to C09"))
+            faults.setdefault(i, out_of_range("identity", row.identity[:16], "C01 to C09"))
         if row.purpose:
             _note(faults, i, lambda row=row: std.category(row.purpose))  # type: ignore[misc]
         if row.valid_until_ms and row.valid_until_ms <= row.valid_from_ms:
@@ -216,7 +216,7 @@ def refusal_rows(
         if not callees[i]:
             faults.setdefault(i, _missing("callee"))
         if len(callees[i]) > MAX_CALLEE_CHARS:
-            error = _out_of_range("callee", len(callees[i]), f"<= {MAX_CALLEE_CHARS} characters")
+            error = out_of_range("callee", len(callees[i]), f"<= {MAX_CALLEE_CHARS} characters")
             faults.setdefault(i, error)
         if not time_is_valid(occurred_ms[i : i + 1], now_ms)[0]:
             faults.setdefault(i, time_error("occurred_time", int(occurred_ms[i])))
@@ -261,13 +261,3 @@ def _note(faults: dict[int, DomainError], at: int, check: Callable[[], object]) 
 
 def _missing(name: str) -> InvalidArgument:
     return InvalidArgument("FIELD_REQUIRED", f"{name} is required", field=name)
-
-
-def _out_of_range(name: str, value: object, expected: str) -> InvalidArgument:
-    return InvalidArgument(
-        "FIELD_OUT_OF_RANGE",
-        f"{name} must be {expected}, not {value}",
-        field=name,
-        value=value,
-        expected=expected,
-    )

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.numbering import from_key, kinds_of
+from services.common.numbering.prefixes import Prefixes
 from services.common.places import place
 from services.common.taxonomy import standard
 from services.reputation.rules import (
@@ -47,8 +48,7 @@ class Registry:
                     ranges[prefix] = category
         self._keys = np.array(sorted(exact), dtype=np.int64)
         self._purposes = np.array([exact[key] for key in sorted(exact)], dtype=np.int64)
-        self._ranges = ranges
-        self._widths = sorted({len(prefix) for prefix in ranges}, reverse=True)
+        self._ranges = Prefixes(ranges)
 
     def purposes(self, numbers: I64) -> I64:
         """Category registered for each number, (n,): -1 not protected, 0 without a purpose.
@@ -58,11 +58,8 @@ class Registry:
         found = np.full(len(numbers), -1, dtype=np.int64)
         if self._ranges:
             for i, key in enumerate(numbers.tolist()):
-                digits = from_key(key).number.lstrip("+").removeprefix("86")
-                for width in self._widths:
-                    if digits[:width] in self._ranges:
-                        found[i] = self._ranges[digits[:width]]
-                        break
+                category = self._ranges.find(from_key(key).number)
+                found[i] = -1 if category is None else category
         if len(self._keys):
             at, there = place(self._keys, numbers)
             found = np.where(there, self._purposes[at], found)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import grpc
 
 from services.common.clock import Clock
-from services.common.errors import InvalidArgument
+from services.common.errors import out_of_range
 from services.common.feed.head import Head, read_version
 from services.common.store import Store
 from services.reputation import queries
@@ -53,13 +53,7 @@ class FeedServicer(pb_grpc.FeedServiceServicer):
         path = self._feed.open_snapshot(request.snapshot_id)
         size, offset = path.stat().st_size, request.offset
         if not 0 <= offset <= size:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                f"offset must be 0 to {size}, not {offset}",
-                field="offset",
-                value=offset,
-                expected=f"0 to {size}",
-            )
+            raise out_of_range("offset", offset, f"0 to {size}")
         with path.open("rb") as file:
             file.seek(offset)
             while chunk := file.read(CHUNK_BYTES):
@@ -95,12 +89,8 @@ class FeedServicer(pb_grpc.FeedServiceServicer):
     ) -> pb.ReportAppliedResponse:
         """Keep a receipt."""
         if not _CONSUMER.fullmatch(request.consumer):
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                "consumer must be 1 to 64 letters, digits and ._-",
-                field="consumer",
-                value=request.consumer[:64],
-                expected="1 to 64 letters, digits and ._-",
+            raise out_of_range(
+                "consumer", repr(request.consumer[:64]), "1 to 64 letters, digits and ._-"
             )
         chosen = _filter(request.filter)
         version = self._feed.check_applied(request.version, chosen, request.state_sha256)

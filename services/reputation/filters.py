@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import InvalidArgument
+from services.common.errors import out_of_range
 from services.common.feed.head import ALL
 from services.common.feed.rows import ROW, Rows, round_marks
 from services.common.numbering.keys import CLASS_SHIFT, CN, E164, MAX_E164_DIGITS, VALUE_MASK
@@ -92,25 +92,15 @@ def make_filter(calling_codes: list[int], minimum_level: int, category_groups: l
     """
     for code in calling_codes:
         if not 1 <= code <= 999:
-            raise _out_of_range("filter.calling_codes", code, "a country calling code, 1 to 999")
+            raise out_of_range("filter.calling_codes", code, "a country calling code, 1 to 999")
     if minimum_level > MAX_LEVEL:
-        raise _out_of_range("filter.minimum_level", minimum_level, f"0 to {MAX_LEVEL}")
+        raise out_of_range("filter.minimum_level", minimum_level, f"0 to {MAX_LEVEL}")
     groups = {f"A{c.id // 1000 if c.id >= 1000 else c.id}" for c in standard.load().categories}
     for group in category_groups:
         if group not in groups:
-            raise _out_of_range("filter.category_groups", group, ", ".join(sorted(groups)))
+            raise out_of_range("filter.category_groups", group, ", ".join(sorted(groups)))
     return Filter(
         tuple(sorted(set(calling_codes))),
         minimum_level,
         tuple(sorted({int(group[1:]) for group in category_groups})),
-    )
-
-
-def _out_of_range(field: str, value: object, expected: str) -> InvalidArgument:
-    return InvalidArgument(
-        "FIELD_OUT_OF_RANGE",
-        f"{field} must be {expected}, not {value}",
-        field=field,
-        value=value,
-        expected=expected,
     )

@@ -8,7 +8,7 @@ from google.longrunning import operations_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import rpc
-from services.common.errors import DomainError, InvalidArgument, NotFound
+from services.common.errors import DomainError, InvalidArgument, NotFound, out_of_range
 from services.common.numbering import Number, parse
 from services.common.operations import Operations
 from services.common.store import Store
@@ -130,12 +130,8 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
     ) -> pb.LookupColumnsResponse:
         """Look numbers up in packed arrays."""
         if len(request.number_keys) % 8:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                "number_keys must have 8 bytes a number",
-                field="number_keys",
-                value=len(request.number_keys),
-                expected="a multiple of 8 bytes",
+            raise out_of_range(
+                "number_keys", f"{len(request.number_keys)} bytes", "a multiple of 8 bytes"
             )
         keys = np.frombuffer(request.number_keys, dtype="<i8")
         check_batch(len(keys), MAX_COLUMNS, "number_keys")
@@ -149,12 +145,10 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
     ) -> pb.SearchHashPrefixResponse:
         """Look a bucket of numbers up."""
         if not MIN_PREFIX_BYTES <= len(request.hash_prefix) <= 32:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                f"hash_prefix must have {MIN_PREFIX_BYTES} to 32 bytes",
-                field="hash_prefix",
-                value=len(request.hash_prefix),
-                expected=f"{MIN_PREFIX_BYTES} to 32 bytes",
+            raise out_of_range(
+                "hash_prefix",
+                f"{len(request.hash_prefix)} bytes",
+                f"{MIN_PREFIX_BYTES} to 32 bytes",
             )
         bucket, found = self._feed.find_hashes(request.hash_prefix)
         answer = pb.SearchHashPrefixResponse(version=found.source.version)
@@ -173,13 +167,7 @@ class ReputationServicer(pb_grpc.ReputationServiceServicer):
             raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
         churn = request.max_churn_ratio if request.HasField("max_churn_ratio") else None
         if churn is not None and not 0 <= churn <= 1:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                f"max_churn_ratio must be in [0, 1], not {churn}",
-                field="max_churn_ratio",
-                value=churn,
-                expected="in [0, 1]",
-            )
+            raise out_of_range("max_churn_ratio", churn, "in [0, 1]")
 
         def work() -> pb.PublishReputationsResponse:
             version, changed, total = self._publisher.publish_run(int(request.run_id), churn)

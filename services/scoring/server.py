@@ -12,7 +12,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from services.common import operations as jobs
 from services.common import posterior
 from services.common.clock import Clock
-from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.errors import FailedPrecondition, InvalidArgument, out_of_range
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch
@@ -99,21 +99,9 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
     ) -> operations_pb2.Operation:
         """Start the job."""
         if request.name != "risk":
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                f"name must be 'risk', not {request.name[:40]!r}",
-                field="name",
-                value=request.name[:40],
-                expected="risk",
-            )
+            raise out_of_range("name", repr(request.name[:40]), "'risk'")
         if not 0 <= request.horizon_days <= 365:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE",
-                f"horizon_days must be 1 to 365, not {request.horizon_days}",
-                field="horizon_days",
-                value=request.horizon_days,
-                expected="1 to 365",
-            )
+            raise out_of_range("horizon_days", request.horizon_days, "1 to 365")
         domain.positive_minimum(request.positive)
         return self._operations.start("training", lambda: self._train(request))
 

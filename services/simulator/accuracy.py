@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from services.common.intervals import upper_bound
+
 NO_CATEGORY = 0
 """Stands in category arrays for "nothing said" or "no right category" (no code has the id 0)."""
 WARNING_LEVEL = 2
@@ -113,7 +115,7 @@ def detection(truth: Truth, verdicts: Verdicts, among: NDArray[np.bool_]) -> dic
             "count": false_alarms,
             "good": good,
             "rate": _share(false_alarms, good),
-            "upper_95": clopper_pearson_upper(false_alarms, good),
+            "upper_95": upper_bound(false_alarms, good) if good else None,
         },
     }
 
@@ -155,15 +157,6 @@ def expected_calibration_error(bad: NDArray[np.bool_], score: NDArray[np.float64
 def brier_score(bad: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
     """Mean squared difference of score and outcome (Brier 1950)."""
     return float(np.mean((score - bad) ** 2)) if len(bad) else None
-
-
-def clopper_pearson_upper(count: int, of: int, confidence: float = 0.95) -> float | None:
-    """One-sided exact upper bound of a binomial share (Clopper and Pearson 1934)."""
-    if of == 0:
-        return None
-    if count == of:
-        return 1.0
-    return float(stats.beta.ppf(confidence, count + 1, of - count))
 
 
 def vote(

@@ -7,7 +7,6 @@ import pytest
 
 from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
-from services.arbitration import queries
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 
@@ -103,6 +102,45 @@ def stored(store, run):
     return {row["number"]: row for row in table.to_pylist()}
 
 
+def publish(store, numbers, at_ms):
+    """A visible verdict on each number, in the reputation service's log."""
+    count = len(numbers)
+    store.insert(
+        "published",
+        {
+            "lineage": np.zeros(count, dtype=np.uint64),
+            "number": np.array(numbers),
+            "version": np.ones(count, dtype=np.uint64),
+            "category": np.full(count, 3107, dtype=np.uint16),
+            "probability": np.ones(count, dtype=np.float32),
+            "categories": [[3107]] * count,
+            "probabilities": [[1.0]] * count,
+            "risk": np.ones(count, dtype=np.float32),
+            "level": np.full(count, 2, dtype=np.uint8),
+            "state": np.ones(count, dtype=np.uint8),
+            "rule": ["crowd"] * count,
+            "effective_sources": np.ones(count, dtype=np.float32),
+            "mark_count": np.ones(count, dtype=np.uint32),
+            "former_mark_count": np.zeros(count, dtype=np.uint32),
+            "first_mark_ms": np.full(count, at_ms),
+            "last_mark_ms": np.full(count, at_ms),
+            "reasons": [""] * count,
+            "epoch": np.zeros(count, dtype=np.uint32),
+            "update_ms": np.full(count, at_ms),
+            "model_version": ["m"] * count,
+        },
+    )
+
+
+def record(store, run, reporter):
+    """Honest marks of a reporter over what marks of their kinds lead to expect."""
+    found = store.query(
+        "SELECT ratio FROM reporters WHERE run = %(run)s AND reporter = %(reporter)s",
+        {"run": run, "reporter": reporter},
+    )
+    return found["ratio"].to_pylist()[0]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_touched_numbers_get_what_the_full_pass_gave_them(store, seed, restarted):
@@ -172,11 +210,22 @@ def test_marks_of_a_former_holder_weigh_nothing_from_the_next_pass_on(store):
 
 
 def test_only_marks_before_a_visible_verdict_judge_their_reporters(store):
-    add_marks(store, history(2))
+    liar, until = 77, AS_OF - 20 * DAY_MS
+    rows = []
+    for at, number in enumerate(NUMBERS):
+        late, word, lies = AS_OF - DAY_MS, at % 3, at < 20
+        for source in (8, 9):
+            call = until - source * DAY_MS
+            rows.append((number, call + MINUTE_MS, source, word, 1 + at, call))
+        said, reporter = ((word + 1) % 3, liar) if lies else (word, 1 + at)
+        rows.append((number, late, 7, said, reporter, late - MINUTE_MS))
+    add_marks(store, rows)
+    Engine(store).run(10, AS_OF, AS_OF)
+    publish(store, NUMBERS[:20], until)
+    Engine(store).run(11, AS_OF, AS_OF)
 
-    shown = queries.verdicts(store, AS_OF, None)
-
-    assert shown.num_rows == 0
+    assert record(store, 10, 7_000 + liar) < 0.95
+    assert record(store, 11, 7_000 + liar) == pytest.approx(1.0)
 
 
 def test_a_mark_that_was_taken_back_weighs_nothing(store):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn import metrics
 
 from services.cli.evaluate import evaluate
@@ -236,23 +235,6 @@ def test_no_votes_at_all_say_nothing() -> None:
 
     assert verdicts.category.tolist() == [0, 0]
     assert np.isnan(verdicts.score).all()
-
-
-def test_a_thousand_good_numbers_without_a_false_alarm_bound_it_at_three_in_a_thousand() -> None:
-    upper = accuracy.clopper_pearson_upper(0, 1000)
-
-    assert upper == pytest.approx(1 - 0.05 ** (1 / 1000))
-
-
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_the_upper_bound_is_that_of_scipys_exact_test(count: int, more: int) -> None:
-    of = count + more
-    if of == 0:
-        assert accuracy.clopper_pearson_upper(0, 0) is None
-        return
-    exact = stats.binomtest(count, of, alternative="less").proportion_ci(0.95, "exact")
-
-    assert accuracy.clopper_pearson_upper(count, of) == pytest.approx(exact.high, abs=1e-9)
 
 
 SCORED = st.lists(

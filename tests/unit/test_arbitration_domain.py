@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.arbitration import domain
+from services.arbitration import domain, weighing
 from services.arbitration.honesty import (
     LEVELS,
     QUARANTINE,
@@ -56,7 +56,7 @@ def weighed(pairs, count, words=None, level=0.95, copying=None):
     marks = marks_of(pairs, count)
     levels = np.full(len(marks.number_at), int(np.searchsorted(LEVELS, level)))
     none = np.zeros((words.source_count, words.source_count))
-    return domain.weigh(marks, levels, words, none if copying is None else copying)
+    return weighing.weigh(marks, levels, words, none if copying is None else copying)
 
 
 def test_the_newest_mark_of_a_reporter_stands_and_unknown_reporters_all_stand():
@@ -118,8 +118,8 @@ def test_a_mark_without_a_call_that_repeats_a_lie_is_worth_no_more_than_it():
     honesty = starting_honesty(2)
     honesty.stratum[0] = 0.05
 
-    levels = domain.mark_levels(marks, words, honesty)
-    alone = domain.mark_levels(marks_of([(0, 3)], 1, trait=UNPROVEN), words, honesty)
+    levels = weighing.mark_levels(marks, words, honesty)
+    alone = weighing.mark_levels(marks_of([(0, 3)], 1, trait=UNPROVEN), words, honesty)
 
     assert LEVELS[levels].tolist() == [0.05, 0.05]
     assert LEVELS[alone][0] > 0.5

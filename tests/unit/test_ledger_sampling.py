@@ -70,8 +70,3 @@ def test_nothing_reviewed_measures_nothing():
     none = np.zeros(0)
 
     assert sampling.measure(none.astype(int), none.astype(bool), none) == []
-    assert sampling.upper_bound(0, 0) == 1.0
-
-
-def test_no_bad_canary_of_many_bounds_their_share():
-    assert sampling.upper_bound(0, 30_000) == pytest.approx(1e-4, rel=0.01)

@@ -6,7 +6,7 @@ from typing import TypeVar
 from services.arbitration.disputes import steps
 from services.arbitration.disputes.dispute import View
 from services.arbitration.disputes.words import Applicant, Ground, Outcome, Reason
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, out_of_range
 from services.common.numbering import Number, parse
 from services.common.taxonomy import standard
 from zhengming.arbitration.v1 import dispute_pb2 as pb
@@ -67,13 +67,7 @@ def choice(kind: type[E], value: int, field: str) -> E:
         return kind(value)
     except ValueError:
         names = ", ".join(member.name for member in kind)
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"{field} must be one of {names}, not {value}",
-            field=field,
-            value=value,
-            expected=names,
-        ) from None
+        raise out_of_range(field, value, f"one of {names}") from None
 
 
 def text(value: str, field: str, maximum: int, *, required: bool = True) -> str:

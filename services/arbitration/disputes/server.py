@@ -16,7 +16,7 @@ from services.arbitration.disputes.words import Paper, Stance
 from services.arbitration.engine import Engine
 from services.common import rpc
 from services.common.clock import Clock
-from services.common.errors import DomainError, InvalidArgument, NotFound
+from services.common.errors import DomainError, NotFound, out_of_range
 from services.common.numbering import Number, from_key, parse
 from services.common.store import Store
 from services.common.wire import category_code, check_batch
@@ -129,12 +129,10 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         if request.content:
             media_type = papers.media_type(request.content)
             if len(request.content) > papers.MAX_BYTES or media_type != request.media_type:
-                raise InvalidArgument(
-                    "FIELD_OUT_OF_RANGE",
-                    "content must be a PNG, JPEG or PDF of at most 2 MiB, as media_type says",
-                    field="content",
-                    value=f"{len(request.content)} bytes {media_type or 'of another type'}",
-                    expected="image/png, image/jpeg or application/pdf, at most 2 MiB",
+                raise out_of_range(
+                    "content",
+                    f"{len(request.content)} bytes {media_type or 'of another type'}",
+                    "a PNG, JPEG or PDF of at most 2 MiB, as media_type says",
                 )
             sha256 = hashlib.sha256(request.content).hexdigest()
         dispute = self._act(

@@ -30,6 +30,7 @@ from services.common.errors import (
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
+    out_of_range,
 )
 
 DAY_MS = 86_400_000
@@ -310,25 +311,17 @@ def _check_view(dispute: Dispute, view: View) -> None:
     elif view.outcome is Outcome.UPHELD and not dispute.contested:
         expected = "not UPHELD: the number had no label when the dispute was filed"
     if expected:
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"outcome must be {expected}",
-            field="outcome",
-            value=view.outcome.name,
-            expected=expected,
-        )
+        raise out_of_range("outcome", view.outcome.name, expected)
     wrong = (
         view.category in (0, dispute.contested)
         if view.outcome is Outcome.RELABELLED
         else view.category != 0
     )
     if wrong:
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            "category must be another one than the contested with RELABELLED, and empty else",
-            field="category",
-            value=view.category,
-            expected="another category with RELABELLED, else empty",
+        raise out_of_range(
+            "category",
+            repr(view.category),
+            "another one than the contested with RELABELLED, and empty else",
         )
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from services.common.intervals import wilson
 
 CHINA = timedelta(hours=8)
 LEAST = 5
 """Labels of a category that are drawn at least, where there are so many."""
 BINS = 10
-Z = 1.96
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -81,10 +81,7 @@ def measure(category: I64, right: npt.NDArray[np.bool_], weight: F64) -> list[Me
 def _measured(category: int, right: npt.NDArray[np.bool_], weight: F64) -> Measured:
     share = float(weight @ right / weight.sum())
     count = float(weight.sum() ** 2 / (weight @ weight))
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    spread = (share * (1 - share) / count + Z**2 / (4 * count**2)) ** 0.5
-    half = Z * spread / (1 + Z**2 / count)
-    return Measured(category, len(right), share, max(middle - half, 0.0), min(middle + half, 1.0))
+    return Measured(category, len(right), share, *wilson(share, count))
 
 
 def reliability(
@@ -104,13 +101,6 @@ def reliability(
             )
         )
     return found
-
-
-def upper_bound(count: int, of: int) -> float:
-    """One-sided 95 % upper bound of a share (Clopper and Pearson 1934); 1 of nothing."""
-    if of == 0 or count == of:
-        return 1.0
-    return float(stats.beta.ppf(0.95, count + 1, of - count))
 
 
 def is_right(published: Sequence[str], verdict: Sequence[str]) -> npt.NDArray[np.bool_]:

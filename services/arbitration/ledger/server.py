@@ -8,7 +8,8 @@ import numpy as np
 
 from services.arbitration.ledger import queries, sampling
 from services.common.clock import Clock
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import InvalidArgument, NotFound, out_of_range
+from services.common.intervals import upper_bound
 from services.common.numbering import from_key, parse
 from services.common.store import Store
 from services.common.taxonomy import standard
@@ -111,7 +112,7 @@ class LedgerServicer(pb_grpc.LedgerServiceServicer):
             answer.reliability.add(stated=said, found=was, reviewed_count=count)
         known, bad = queries.canaries(self._store, now_ms)
         answer.canary_count, answer.canary_bad_count = known, bad
-        answer.canary_bad_upper = sampling.upper_bound(bad, known)
+        answer.canary_bad_upper = upper_bound(bad, known)
         answer.dispute_count, answer.overturned_count = queries.disputes(
             self._store,
             since,
@@ -129,13 +130,7 @@ class LedgerServicer(pb_grpc.LedgerServiceServicer):
 
 def _check_range(field: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise InvalidArgument(
-            "FIELD_OUT_OF_RANGE",
-            f"{field} must be {least} to {most}, not {value}",
-            field=field,
-            value=value,
-            expected=f"{least} to {most}",
-        )
+        raise out_of_range(field, value, f"{least} to {most}")
 
 
 def _time_ms(request: Any, clock: Clock) -> int:

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, out_of_range
 from services.common.taxonomy.meanings import fold
 
 GRAM_LENGTHS = (1, 2, 3)
@@ -73,9 +73,7 @@ class Suggester:
             InvalidArgument: FIELD_OUT_OF_RANGE if k is below 1.
         """
         if k < 1:
-            raise InvalidArgument(
-                "FIELD_OUT_OF_RANGE", f"k: {k} is below 1", field="k", value=k, expected="1 or more"
-            )
+            raise out_of_range("k", k, "1 or more")
         asked = self._weigh(_grams(label))
         if not asked:
             return []
