@@ -69,7 +69,7 @@ class LabelArbiter:
         self.calibration_: Calibration = calibrate(pooled[known], answers.gold[known])
         self.free_posterior_ = self.calibration_.apply(pooled)
         self.posterior_ = answers.fix(self.free_posterior_.copy())
-        self._judge_workers(answers)
+        self._judge_workers(answers, answers.fix(self._evidence))
         return self
 
     def _pool(self, answers: Answers) -> F64:
@@ -82,6 +82,7 @@ class LabelArbiter:
         self.pooled_confusion_ = np.full(
             (answers.n_classes, answers.n_labels), 1 / max(answers.n_labels, 1)
         )
+        self._evidence = shares.copy()
         if answers.n_classes < 2 or not len(answers.worker):
             return shares
         purity = label_purity(answers)
@@ -103,16 +104,24 @@ class LabelArbiter:
                 self.pooled_confusion_, self.class_share_ = found.pooled.T, found.class_share
         self.model_weights_[PRESENCE] = presence
         self.model_weights_[VOTES] = self.vote_weight + open_weight
+        # A share of votes is no probability of a class: workers are judged by what the models
+        # say, and by the votes as far as no model has earned a word.
+        self._evidence = result + open_weight * shares
+        self._evidence /= np.maximum(self._evidence.sum(axis=1, keepdims=True), 1e-12)
         result += self.model_weights_[VOTES] * shares
         return result
 
-    def _judge_workers(self, answers: Answers) -> None:
-        """Expected share of right answers, and a 95 % interval of the Beta posterior."""
+    def _judge_workers(self, answers: Answers, evidence: F64) -> None:
+        """Expected share of right answers, and a 95 % interval of the Beta posterior.
+
+        Args:
+            evidence: posterior that they are judged by, (n_tasks, n_classes).
+        """
         fits = answers.support > 0
         right = np.zeros(answers.n_workers)
         for tasks, rows in answers.chunks():
             said = fits[answers.label[rows]]
-            believed = np.repeat(self.posterior_[tasks], answers.answer_count[tasks], axis=0)
+            believed = np.repeat(evidence[tasks], answers.answer_count[tasks], axis=0)
             hit = np.einsum("ij,ij->i", believed, said) * answers.weight[rows]
             right += np.bincount(answers.worker[rows], hit, minlength=answers.n_workers)
         given = np.bincount(answers.worker, answers.weight, minlength=answers.n_workers)
