@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.arbitration import domain, learning, queries, recording
+from services.arbitration.half_lives import HalfLives, learn_half_lives
 from services.arbitration.honesty import Honesty
 from services.arbitration.judging import Arbitrated, judge
 from services.arbitration.queries import Sampled, Scope, SourceCard
@@ -55,6 +56,10 @@ class Engine:
         known = reader.acquaint(spans)
         scope = self._sample()
         sample = reader.read(scope, known)
+        lives = learn_half_lives(vocabulary, sample[0])
+        vocabulary = lives.of_labels(vocabulary)
+        reader = Reader(self._store, as_of_ms, vocabulary, self._proof)
+        sample = reader.read(scope, known)
         gold = _gold(vocabulary, sample[1])
         accuracies = learning.learn(vocabulary, sample[0], gold, known)
 
@@ -75,6 +80,7 @@ class Engine:
             for name, counts in found.by_source.items():
                 by_source[name] = by_source.get(name, np.zeros_like(counts)) + counts
         recording.write_learned(self._store, run, vocabulary, accuracies)
+        recording.write_half_lives(self._store, run, lives)
         cards = make_cards(vocabulary, sample[0], gold, accuracies, as_of_ms)
         recording.write_cards(self._store, run, as_of_ms, vocabulary, cards, by_source, numbers)
         queries.finish_run(
@@ -83,7 +89,7 @@ class Engine:
         )  # fmt: skip
         if queries.last_run(self._store) == run:  # a run over the past judges nothing new
             with self._lock:
-                self._learned = _Learned(run, vocabulary, accuracies, mapping_count)
+                self._learned = _Learned(run, vocabulary, accuracies, lives, mapping_count)
         return numbers, mark_count, accuracies.iteration_count
 
     def _sample(self) -> Scope:
@@ -128,6 +134,11 @@ class Engine:
             if name not in judged
         ]
         return run, sorted(found, key=lambda card: card.name)
+
+    def half_lives(self) -> tuple[int, HalfLives]:
+        """The newest run and the half-lives in force."""
+        learned = self._current()
+        return learned.run, learned.lives
 
     def label_names(self) -> dict[int, tuple[str, str]]:
         """(source's name, label) by label key."""
@@ -197,20 +208,22 @@ class Engine:
         crosswalk, mapping_count = self._confirmed(until_ms=newest)
         vocabulary = self._vocabulary(crosswalk)
         accuracies = domain.starting_accuracies(vocabulary, np.zeros(len(vocabulary.labels)))
+        lives = recording.half_lives(self._store, newest)
         if newest:
             categories = queries.accuracies(self._store, newest)["category"].to_numpy()
             vocabulary = self._vocabulary(crosswalk, np.unique(categories).astype(np.uint16))
+            vocabulary = lives.of_labels(vocabulary)
             accuracies = recording.restore(self._store, newest, vocabulary)
         with self._lock:
             self._proof = queries.sources_with_proof(self._store)
-            self._learned = _Learned(newest, vocabulary, accuracies, mapping_count)
+            self._learned = _Learned(newest, vocabulary, accuracies, lives, mapping_count)
             return self._learned
 
     def _extend(self, learned: "_Learned") -> "_Learned":
         """Add labels that came since the run or mean something else now, as if never heard."""
         crosswalk, mapping_count = self._confirmed()
         before, accuracies = learned.vocabulary, learned.accuracies
-        wider = self._vocabulary(crosswalk, before.categories)
+        wider = learned.lives.of_labels(self._vocabulary(crosswalk, before.categories))
         start = domain.starting_accuracies(wider, np.zeros(len(wider.labels)))
         if learned.run:  # else nothing was learned yet
             at = np.searchsorted(wider.labels, before.labels)
@@ -237,7 +250,7 @@ class Engine:
                 copying,
                 accuracies.iteration_count,
             )
-        extended = _Learned(learned.run, wider, start, mapping_count)
+        extended = _Learned(learned.run, wider, start, learned.lives, mapping_count)
         with self._lock:
             self._learned = extended
         return extended
@@ -250,6 +263,7 @@ class _Learned:
     run: int
     vocabulary: domain.Vocabulary
     accuracies: domain.Accuracies
+    lives: HalfLives
     mapping_count: int
 
 

@@ -16,7 +16,7 @@ I64 = npt.NDArray[np.int64]
 
 RUN_TABLES = (
     "posteriors", "evidence", "accuracies", "label_noise", "honesty", "source_honesty", "copying",
-    "reporters", "suspicions", "scorecards", "source_counts",
+    "reporters", "suspicions", "scorecards", "source_counts", "half_lives",
 )  # fmt: skip
 
 
@@ -357,6 +357,7 @@ def learned(store: Store, table: str, run: int) -> pa.Table:
         "source_honesty": "source, missing",
         "copying": "original, copier, share",
         "reporters": "reporter, first_ms, ring, ratio",
+        "half_lives": "category, days, standard_days, pairs",
     }[table]
-    order = " ORDER BY reporter" if table == "reporters" else ""
+    order = {"reporters": " ORDER BY reporter", "half_lives": " ORDER BY category"}.get(table, "")
     return store.query(f"SELECT {names} FROM {table} WHERE run = %(run)s{order}", {"run": run})

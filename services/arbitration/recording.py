@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.arbitration import domain, queries
+from services.arbitration.half_lives import HalfLives
 from services.arbitration.honesty import TRAITS, Honesty, Reporters
 from services.arbitration.judging import Arbitrated
 from services.arbitration.scorecards import Cards
@@ -126,6 +127,28 @@ def write_learned(
             ),
         },
     )
+
+
+def write_half_lives(store: Store, run: int, lives: HalfLives) -> None:
+    """Append the half-lives of a run."""
+    queries.insert_run_rows(
+        store,
+        "half_lives",
+        run,
+        {
+            "category": lives.category,
+            "days": lives.days,
+            "standard_days": lives.standard_days,
+            "pairs": lives.pairs,
+        },
+    )
+
+
+def half_lives(store: Store, run: int) -> HalfLives:
+    """The half-lives of a run."""
+    table = queries.learned(store, "half_lives", run)
+    category, days, standard_days, pairs = (table[n].to_numpy() for n in table.column_names)
+    return HalfLives(category, days, standard_days, pairs.astype(np.int64))
 
 
 def restore(store: Store, run: int, vocabulary: domain.Vocabulary) -> domain.Accuracies:

@@ -109,6 +109,23 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
             )
         return answer
 
+    def ListHalfLives(
+        self, request: pb.ListHalfLivesRequest, context: grpc.ServicerContext
+    ) -> pb.ListHalfLivesResponse:
+        """Half-lives of the newest run."""
+        run, lives = self._engine.half_lives()
+        answer = pb.ListHalfLivesResponse(run_id=str(run) if run else "")
+        for category, days, standard_days, pairs in zip(
+            lives.category.tolist(), lives.days, lives.standard_days, lives.pairs, strict=True
+        ):
+            answer.half_lives.add(
+                category=category_code(category),
+                days=days,
+                standard_days=standard_days,
+                pair_count=pairs,
+            )
+        return answer
+
     def GetScorecard(
         self, request: pb.GetScorecardRequest, context: grpc.ServicerContext
     ) -> pb.Scorecard:

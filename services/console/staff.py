@@ -185,7 +185,11 @@ def consumers() -> Any:
 def taxonomy() -> Any:
     """The category standard."""
     require("reviewer", "auditor", "operator", "vendor")
-    return flask.render_template("taxonomy.html", standard=standard.load())
+    listed = site().upstream.arbitration.ListHalfLives(
+        arbitration_pb2.ListHalfLivesRequest(), timeout=CALL_S
+    )
+    lives = {life.category: life for life in listed.half_lives if life.pair_count}
+    return flask.render_template("taxonomy.html", standard=standard.load(), lives=lives)
 
 
 @pages.route("/labels", methods=["GET", "POST"])
