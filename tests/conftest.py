@@ -6,6 +6,7 @@ from tests.engines import (
     chdb_store,
     clickhouse_server,
     clickhouse_store,
+    cluster,
     either,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "chdb_store",
     "clickhouse_server",
     "clickhouse_store",
+    "cluster",
     "either",
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from services.common.store import ChdbStore, ClickHouseStore, Store
 from tests.clickhouse_server import ClickHouseServer
+from tests.cluster import Cluster
 
 S = TypeVar("S", ChdbStore, ClickHouseStore)
 
@@ -34,6 +35,13 @@ def clickhouse_server() -> Iterator[ClickHouseServer]:
     """One server for the whole session; a test that kills one starts its own."""
     with ClickHouseServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Two shards for the whole session."""
+    with Cluster(shards=2) as running:
+        yield running
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from services.arbitration.judging import Arbitrated, judge
 from services.arbitration.queries import Sampled, Scope, SourceCard
 from services.arbitration.reading import Context, Reader, UnknownLabel
 from services.arbitration.scorecards import make_cards
+from services.arbitration.store_sums import StoreSums, write_cells
+from services.arbitration.weighing import weigh_by
 from services.common.store import Store
 from services.common.taxonomy import confirmed, standard
 from services.common.taxonomy.crosswalk import Crosswalk
@@ -29,11 +31,23 @@ SAMPLE = 200_000
 are learned, and more numbers than that teach nothing."""
 
 
+STORE_ITERATIONS = 10
+"""Iterations over all numbers at most: the sample has brought the matrices close."""
+
+
 class Engine:
     """Reads marks, weighs them, keeps the accuracies of the newest run at hand."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, in_store: bool = False, sample: int = SAMPLE) -> None:
+        """Nothing is read yet.
+
+        Args:
+            store: with the tables of ingest, reputation and this service.
+            in_store: whether the matrices of more numbers than the sample are learned from all
+                of them, by sums in the store; else from the sample alone.
+            sample: numbers that are learned from in memory.
+        """
+        self._store, self._in_store, self._sample_size = store, in_store, sample
         self._standard = standard.load()
         self._lock = threading.Lock()
         self._labels: pa.Table | None = None
@@ -70,6 +84,8 @@ class Engine:
                 records.add(marks, _gold(vocabulary, context))
                 parts.append((marks.packed(), context))
             accuracies = records.accuracies()
+            if self._in_store:
+                accuracies = self._settle_in_store(run, vocabulary, accuracies, parts)
         numbers = mark_count = 0
         by_source: dict[str, I64] = {}
         for packed, context in parts:
@@ -92,10 +108,30 @@ class Engine:
                 self._learned = _Learned(run, vocabulary, accuracies, lives, mapping_count)
         return numbers, mark_count, accuracies.iteration_count
 
+    def _settle_in_store(
+        self,
+        run: int,
+        vocabulary: domain.Vocabulary,
+        accuracies: domain.Accuracies,
+        parts: Iterable[tuple[domain.Marks, Context]],
+    ) -> domain.Accuracies:
+        """The matrices learned from all numbers, the sums taken where the rows are."""
+        frequency = np.zeros(len(vocabulary.labels))
+        for packed, context in parts:
+            marks = packed.unpacked()
+            weighed = weigh_by(marks, vocabulary, accuracies)
+            write_cells(self._store, run, marks, weighed, _gold(vocabulary, context))
+            frequency += np.bincount(marks.label_at, marks.weight, minlength=len(frequency))
+        start = domain.starting_accuracies(vocabulary, frequency)
+        return learning.settle(
+            vocabulary, StoreSums(self._store, run), accuracies, start,
+            STORE_ITERATIONS, learning.TOLERANCE,
+        )  # fmt: skip
+
     def _sample(self) -> Scope:
-        """Numbers to learn from: all, or SAMPLE of them by a hash and those decided upon."""
-        count = queries.number_count(self._store)
-        return None if count <= SAMPLE else Sampled(int(SAMPLE / count * queries.PARTS))
+        """Numbers to learn from: all, or so many of them by a hash and those decided upon."""
+        count, size = queries.number_count(self._store), self._sample_size
+        return None if count <= size else Sampled(int(size / count * queries.PARTS))
 
     def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:
         """Judge the numbers, ascending, with the newest run's accuracies; returns its id too."""

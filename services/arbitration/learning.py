@@ -30,6 +30,8 @@ CHUNK = 10_000
 """Numbers whose posteriors are held at once by a thread: they fit into a processor's cache."""
 THREADS = 2
 ITERATIONS_A_ROUND = 6
+TOLERANCE = 1e-4
+"""EM stops where no share of a category moves by more."""
 ROUNDS = 4
 """How often honesty is learned anew between the iterations of the matrices."""
 NOISE_STRENGTH = 20.0
@@ -48,7 +50,7 @@ def learn(
     gold: Mapping[int, int],
     known: Honesty | None = None,
     max_iterations: int = 30,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
 ) -> Accuracies:
     """Run EM until the mean posterior moves by less than the tolerance.
 
@@ -69,7 +71,8 @@ def learn(
     for round_ in range(rounds):
         weighed = weigh_by(marks, vocabulary, found)
         limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
-        found = _settle(vocabulary, weighed, found, start, fixed, limit, tolerance)
+        sums = sums_in_memory(weighed, fixed)
+        found = settle(vocabulary, sums, found, start, limit, tolerance)
         if round_ < rounds - 1:
             said = others_say(vocabulary, marks, weighed, found, fixed)
             found = replace(found, copying=said.copying)
@@ -141,12 +144,16 @@ def by_chunk(count: int, work: Callable[[int, int], T]) -> Iterator[T]:
         yield from pool.map(lambda first: work(first, min(first + CHUNK, count)), starts)
 
 
-def _settle(
+Sums = Callable[[Accuracies], tuple[F64, F64]]
+"""Expected weight of each cell and category, (L * levels, K), and of each category over the
+numbers, (K,), under given accuracies: the E step, summed as the M step needs it."""
+
+
+def settle(
     vocabulary: Vocabulary,
-    weighed: Weighed,
+    sums: Sums,
     found: Accuracies,
     start: Accuracies,
-    gold: Gold,
     limit: int,
     tolerance: float,
 ) -> Accuracies:
@@ -154,6 +161,14 @@ def _settle(
 
     Marks in quarantine weigh nothing here either: what careless people say is learned from the
     others, else an attack would decide which words are noise.
+
+    Args:
+        vocabulary: labels and meanings.
+        sums: over the numbers to learn from.
+        found: accuracies to begin with.
+        start: what the matrices are smoothed towards.
+        limit: iterations at most.
+        tolerance: stop when no share of a category moves by more.
     """
     labels, width = start.log_confusion.shape
     pseudo = SMOOTHING_MARKS * np.exp(start.log_confusion)
@@ -162,12 +177,7 @@ def _settle(
     source_at, sources = vocabulary.source_at, vocabulary.source_count
     before = np.exp(found.log_prior)
     for _ in range(limit):
-        counts, mass = np.zeros((labels * len(LEVELS), width)), np.zeros(width)
-        for some_counts, some_mass in by_chunk(
-            weighed.cells.shape[0], _expectations(weighed, found, gold)
-        ):
-            counts += some_counts
-            mass += some_mass
+        counts, mass = sums(found)
         by_level = counts.reshape(labels, len(LEVELS), width)
         honest, other = found.mixture()
         share = honest / (honest + other)
@@ -191,20 +201,26 @@ def _settle(
     return found
 
 
-def _expectations(
-    weighed: Weighed, found: Accuracies, gold: Gold
-) -> Callable[[int, int], tuple[F64, F64]]:
-    """Expected weight of each cell and category, and of each category, over a range of numbers."""
-    table = found.table().astype(np.float32)
+def sums_in_memory(weighed: Weighed, gold: Gold) -> Sums:
+    """The sums over cells that are at hand."""
 
-    def expect(first: int, last: int) -> tuple[F64, F64]:
-        cells = weighed.cells[first:last]
-        post = posterior(cells, found, table)
-        gold.fix(post, first)
-        spoken = np.diff(cells.indptr) > 0
-        return np.asarray(cells.T @ post), post[spoken].sum(axis=0, dtype=np.float64)
+    def add_up(found: Accuracies) -> tuple[F64, F64]:
+        table = found.table()
 
-    return expect
+        def expect(first: int, last: int) -> tuple[F64, F64]:
+            cells = weighed.cells[first:last]
+            post = posterior(cells, found, table)
+            gold.fix(post, first)
+            spoken = np.diff(cells.indptr) > 0
+            return np.asarray(cells.T @ post), post[spoken].sum(axis=0, dtype=np.float64)
+
+        counts, mass = np.zeros(table.shape), np.zeros(table.shape[1])
+        for some_counts, some_mass in by_chunk(weighed.cells.shape[0], expect):
+            counts += some_counts
+            mass += some_mass
+        return counts, mass
+
+    return add_up
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ I64 = npt.NDArray[np.int64]
 RUN_TABLES = (
     "posteriors", "evidence", "accuracies", "label_noise", "honesty", "source_honesty", "copying",
     "reporters", "suspicions", "scorecards", "source_counts", "half_lives",
+    "cells",
 )  # fmt: skip
 
 

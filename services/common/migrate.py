@@ -10,12 +10,10 @@ import pyarrow as pa
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.store import Store, StoreError
+from services.common.store.failure import ALREADY_DONE_CODES
 
 _FILE_NAME = re.compile(r"\d{4}_\w+\.sql")
 _GATE = re.compile(r"--\s*engine\s*(>=|<)\s*(\d+)\.(\d+)\s*")
-
-# TABLE_ALREADY_EXISTS, DUPLICATE_COLUMN, and ILLEGAL_COLUMN as 18.16 says the latter.
-_ALREADY_DONE_CODES = (57, 15, 44)
 
 # One row a step; the steps of a file ascend, and the last one is `finished`.
 _RECORDS = """
@@ -206,7 +204,7 @@ def _apply(
         try:
             store.execute(statement)
         except StoreError as error:
-            was_done = position == resumed_at and error.code in _ALREADY_DONE_CODES
+            was_done = position == resumed_at and error.code in ALREADY_DONE_CODES
             if not was_done:
                 raise
         record(position + 1, is_finished=position + 1 == len(todo))

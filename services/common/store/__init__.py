@@ -1,7 +1,8 @@
 """One narrow column store over two engines: chDB in the process, or a ClickHouse server."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,6 +17,7 @@ from services.common.store.failure import StoreError
 __all__ = ["ChdbStore", "ClickHouseStore", "Columns", "Store", "StoreError", "open_store"]
 
 DEFAULT_DATABASE = "zhengming"
+_CLUSTER = re.compile(r"cluster=[A-Za-z_]\w*")
 _DATABASE = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -94,6 +96,12 @@ class Store(Protocol):
         """
         ...
 
+    def shards(self) -> AbstractContextManager[Sequence["Store"]]:
+        """The store of each shard, with the same tables holding the shard's rows; itself alone
+        where there is one engine only. Rows of a number are all in one shard.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the engine; closing again does nothing."""
         ...
@@ -104,8 +112,8 @@ def open_store(url: str) -> Store:
 
     Args:
         url: `chdb:PATH`, `chdb:PATH?database=NAME`, or `clickhouse://[USER:PASSWORD@]HOST[:PORT]
-            [/DATABASE]`, user and password percent-encoded. Port 9000 and database `zhengming`
-            if not given. The database is created if it is not there.
+            [/DATABASE][?cluster=NAME]`, user and password percent-encoded. Port 9000 and database
+            `zhengming` if not given. The database is created if it is not there.
 
     Raises:
         InvalidArgument: STORE_URL_INVALID.
@@ -126,14 +134,16 @@ def open_store(url: str) -> Store:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise _url_invalid(url, "host or port cannot be read") from None
-        if not host or parts.query or parts.fragment:
-            raise _url_invalid(url, "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE is meant")
+        if not host or (parts.query and not _CLUSTER.fullmatch(parts.query)) or parts.fragment:
+            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME]"
+            raise _url_invalid(url, f"{form} is meant")
         return ClickHouseStore(
             host,
             9000 if port is None else port,
             _checked_database(url, parts.path.strip("/") or DEFAULT_DATABASE),
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
+            parts.query.removeprefix("cluster="),
         )
     raise _url_invalid(url, "it begins with neither chdb: nor clickhouse://")
 

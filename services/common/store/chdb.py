@@ -3,7 +3,8 @@
 import fcntl
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -136,6 +137,11 @@ class ChdbStore:
         self._run(f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}", None, None)
         self.database = database
         self._pool.renew()
+
+    @contextmanager
+    def shards(self) -> Iterator[Sequence["ChdbStore"]]:
+        """See Store.shards."""
+        yield [self]
 
     def close(self) -> None:
         """Close the sessions; closing again does nothing. No statement may be running."""

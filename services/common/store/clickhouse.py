@@ -1,7 +1,9 @@
 """The ClickHouse server, over its native protocol."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,9 @@ from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
 from services.common.errors import Unavailable
+from services.common.store.cluster import distributed_statements, shard_database
 from services.common.store.columns import Columns, as_table, engine_type, plain
-from services.common.store.failure import StoreError, engine_failure
+from services.common.store.failure import ALREADY_DONE_CODES, StoreError, engine_failure
 from services.common.store.pool import Pool
 from services.common.store.statement import (
     checked_command,
@@ -25,6 +28,11 @@ from services.common.store.statement import (
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 300
 _UNKNOWN_DATABASE_CODE = 81
+_CLUSTER_SETTINGS = {
+    "distributed_product_mode": "global",  # IN and JOIN of one table over shards with another
+    "insert_distributed_sync": 1,  # an insert is answered when the shards have it
+    "load_balancing": "in_order",  # reads go where the writes went, as long as that answers
+}
 # The driver logs a traceback for each lost connection, which its caller hears of as Unavailable.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
@@ -48,8 +56,13 @@ class ClickHouseStore:
         database: str = "zhengming",
         user: str = "default",
         password: str = "",
+        cluster: str = "",
     ) -> None:
         """Connect, and create the database if it is not there.
+
+        Args:
+            cluster: name in the server's remote_servers of the cluster that holds the tables;
+                "" for this server alone. See `cluster` for how tables are laid out.
 
         Raises:
             Unavailable: STORE_UNAVAILABLE: nothing answers at host and port.
@@ -58,6 +71,7 @@ class ClickHouseStore:
         self._host, self._port = host, port
         self._user, self._password = user, password
         self.database = checked_name(database)
+        self.cluster = checked_name(cluster) if cluster else ""
         self._pool = Pool(self._new_client, Client.disconnect)
         version_sql = "SELECT version() AS version"
         try:
@@ -95,13 +109,60 @@ class ClickHouseStore:
         """See Store.execute."""
         externals = _external_tables(tables)
         statement = render(checked_command(sql), params, {name: name for name in tables or {}})
-        with self._pool.lend() as client:
+        spread = [statement]
+        if self.cluster:
+            spread = distributed_statements(statement, self.cluster, self.database)
+        if spread == [statement]:
+            self._execute(self._pool, statement, externals)
+        else:
+            self._define(spread)
+
+    def _execute(self, pool: Pool[Client], statement: str, externals: list[dict[str, Any]]) -> None:
+        with pool.lend() as client:
             try:
                 client.execute(
                     statement, external_tables=externals, settings={"use_numpy": bool(externals)}
                 )
             except Exception as error:
                 raise self._failure(error) from error
+
+    def _define(self, statements: list[str]) -> None:
+        """Run definitions of tables, of which a run that was killed may have done some already.
+
+        Raises:
+            StoreError: one is refused, or all were done before.
+        """
+        done, repeated = False, None
+        for statement in statements:
+            pools = [self._pool]
+            if " ON CLUSTER " not in statement:
+                pools = [
+                    Pool(
+                        partial(self._new_client, None, row["host"], row["port"]), Client.disconnect
+                    )
+                    for row in self._servers()
+                ]
+            for pool in pools:
+                try:
+                    self._execute(pool, statement, [])
+                    done = True
+                except StoreError as error:
+                    if error.code not in ALREADY_DONE_CODES:
+                        raise
+                    repeated = error
+                finally:
+                    if pool is not self._pool:
+                        pool.close()
+        if repeated is not None and not done:
+            raise repeated
+
+    def _servers(self) -> list[dict[str, Any]]:
+        """shard, host and port of every replica of the cluster."""
+        return self.query(
+            "SELECT toUInt32(shard_num) AS shard, host_address AS host, toUInt32(port) AS port "
+            "FROM system.clusters WHERE cluster = %(cluster)s ORDER BY shard, replica_num",
+            {"cluster": self.cluster},
+        ).to_pylist()
 
     def insert(self, table: str, columns: Columns) -> int:
         """See Store.insert."""
@@ -124,16 +185,50 @@ class ClickHouseStore:
 
     def use(self, database: str) -> None:
         """See Store.use."""
-        statement = f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}"
+        names = [checked_name(database)]
+        where = ""
+        if self.cluster:
+            names.append(shard_database(database))
+            where = f" ON CLUSTER {self.cluster}"
         client = self._new_client("default")
         try:
-            client.execute(statement)
+            for name in names:
+                client.execute(f"CREATE DATABASE IF NOT EXISTS {name}{where}")
         except Exception as error:
             raise self._failure(error) from error
         finally:
             client.disconnect()
         self.database = database
         self._pool.renew()
+
+    @contextmanager
+    def shards(self) -> Iterator[Sequence["ClickHouseStore"]]:
+        """See Store.shards."""
+        if not self.cluster:
+            yield [self]
+            return
+        found = self._servers()
+        shards: list[ClickHouseStore] = []
+        try:
+            for shard in sorted({row["shard"] for row in found}):
+                replicas = [row for row in found if row["shard"] == shard]
+                shards.append(self._first_answering(replicas))
+            yield shards
+        finally:
+            for opened in shards:
+                opened.close()
+
+    def _first_answering(self, replicas: list[dict[str, Any]]) -> "ClickHouseStore":
+        for at, replica in enumerate(replicas):
+            try:
+                return ClickHouseStore(
+                    replica["host"], replica["port"], shard_database(self.database),
+                    self._user, self._password,
+                )  # fmt: skip
+            except Unavailable:
+                if at == len(replicas) - 1:
+                    raise
+        raise StoreError(0, f"cluster {self.cluster} has no servers")
 
     def close(self) -> None:
         """Close the connections; closing again does nothing."""
@@ -149,14 +244,17 @@ class ClickHouseStore:
                 raise self._failure(error) from error
             return result
 
-    def _new_client(self, database: str | None = None) -> Client:
+    def _new_client(
+        self, database: str | None = None, host: str | None = None, port: int | None = None
+    ) -> Client:
         return Client(
-            self._host,
-            self._port,
+            host or self._host,
+            port or self._port,
             database=database or self.database,
             user=self._user,
             password=self._password,
             client_name="zhengming",
+            settings=_CLUSTER_SETTINGS if self.cluster else None,
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=STATEMENT_TIMEOUT_S,
             tcp_keepalive=True,

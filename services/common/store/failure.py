@@ -4,6 +4,9 @@ import re
 
 from services.common.errors import DomainError, Unavailable
 
+# TABLE_ALREADY_EXISTS, DUPLICATE_COLUMN, and ILLEGAL_COLUMN as 18.16 says the latter.
+ALREADY_DONE_CODES = (57, 15, 44)
+
 # Engine error codes (ClickHouse src/Common/ErrorCodes.cpp) after which the same statement may
 # succeed later: the server is overloaded, restarting, or without its quorum.
 _PASSING_CODES = {

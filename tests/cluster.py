@@ -1,0 +1,137 @@
+"""A ClickHouse cluster with ZooKeeper on loopback: real servers in directories of their own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.clickhouse_server import ClickHouseServer, free_ports
+
+ZOOKEEPER = "/usr/share/zookeeper/bin/zkServer.sh"
+NAME = "zhengming"
+_START_TIMEOUT_S = 60.0
+
+
+def ensure_zookeeper() -> str:
+    """The start script's path, installing Debian's package first if root may do so.
+
+    Raises:
+        RuntimeError: it is missing, and cannot be installed.
+    """
+    if Path(ZOOKEEPER).exists():
+        return ZOOKEEPER
+    if os.geteuid() != 0:
+        raise RuntimeError("zookeeper is missing: apt-get install -y zookeeper")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "zookeeper"]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-500:]}")
+    return ZOOKEEPER
+
+
+class ZooKeeper:
+    """One ZooKeeper server."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="zookeeper-"))
+        self.port, self._admin = free_ports(2)
+
+    def __enter__(self) -> Self:
+        """Start and wait until it listens."""
+        configuration = self.root / "zoo.cfg"
+        configuration.write_text(
+            f"tickTime=500\ninitLimit=10\nsyncLimit=5\ndataDir={self.root / 'data'}\n"
+            f"clientPortAddress=127.0.0.1\nclientPort={self.port}\nadmin.enableServer=false\n"
+        )
+        with (self.root / "console.log").open("ab") as console:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "bash", ensure_zookeeper(), "start-foreground",
+                 str(configuration)],
+                stdout=console, stderr=console, stdin=subprocess.DEVNULL, cwd=self.root,
+                env={**os.environ, "ZOO_LOG_DIR": str(self.root), "JVMFLAGS": "-Xmx256m"},
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    log = (self.root / "console.log").read_text(errors="replace")
+                    raise RuntimeError(f"zookeeper did not start: {log[-2000:]}") from None
+                time.sleep(0.1)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and delete the directory."""
+        os.killpg(self._process.pid, 9)
+        self._process.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Cluster:
+    """Servers by shard and replica, started together.
+
+    Attributes:
+        servers: [shard][replica].
+    """
+
+    def __init__(self, shards: int = 2, replicas: int = 1) -> None:
+        self._stack = ExitStack()
+        self._shards, self._replicas = shards, replicas
+        self.servers: list[list[ClickHouseServer]] = []
+
+    def __enter__(self) -> Self:
+        """Start ZooKeeper and the servers."""
+        with ExitStack() as stack:
+            keeper = stack.enter_context(ZooKeeper())
+            self.servers = [
+                [ClickHouseServer() for _ in range(self._replicas)] for _ in range(self._shards)
+            ]
+            shards = "".join(
+                "<shard><internal_replication>true</internal_replication>"
+                + "".join(
+                    f"<replica><host>127.0.0.1</host><port>{server.tcp_port}</port></replica>"
+                    for server in replicas
+                )
+                + "</shard>"
+                for replicas in self.servers
+            )
+            for at, replicas in enumerate(self.servers):
+                for replica, server in enumerate(replicas):
+                    server.extra_config = (
+                        f"<remote_servers><{NAME}>{shards}</{NAME}></remote_servers>"
+                        f"<zookeeper><node><host>127.0.0.1</host><port>{keeper.port}</port></node>"
+                        "</zookeeper>"
+                        f"<macros><shard>{at}</shard><replica>{at}-{replica}</replica></macros>"
+                        "<distributed_ddl><path>/clickhouse/task_queue/ddl</path>"
+                        "</distributed_ddl>"
+                    )
+                    stack.enter_context(server)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop all."""
+        self._stack.__exit__(kind, error, trace)
+
+    def url(self, database: str) -> str:
+        """The store URL of a database on the whole cluster."""
+        return f"{self.servers[0][0].url(database)}?cluster={NAME}"
