@@ -182,7 +182,7 @@ class Application:
             features_servicer = features.FeaturesServicer(store, stubs.ingest, operations, clock)
             registrations.append(lambda s: features.register(s, features_servicer))
         if "arbitration" in names:
-            engine = Engine(store)
+            engine = Engine(store, in_store=configuration.store.startswith("clickhouse:"))
             arbitration_servicer = arbitration.ArbitrationServicer(
                 store, engine, operations, clock, stubs.touch
             )

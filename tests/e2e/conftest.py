@@ -60,10 +60,12 @@ def clickhouse_url() -> Iterator[str]:
         yield server.url("e2e")
 
 
-@pytest.fixture(params=["chdb", "clickhouse"])
+@pytest.fixture(params=["chdb", "clickhouse", "cluster"])
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
     if request.param == "chdb":
         store = f"chdb:{tmp_path / 'store'}"
+    elif request.param == "cluster":
+        store = request.getfixturevalue("cluster").url("e2e")
     else:
         store = request.getfixturevalue("clickhouse_url")
     running = Services(store, tmp_path)

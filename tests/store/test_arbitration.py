@@ -162,6 +162,25 @@ def test_touched_numbers_get_what_the_full_pass_gave_them(store, seed, restarted
         assert found.effective_sources[i] == pytest.approx(row["effective_sources"], abs=1e-6)
 
 
+def test_matrices_learned_in_the_store_judge_touched_numbers_the_same(store):
+    add_marks(store, history(1))
+    engine = Engine(store, in_store=True, sample=20)
+    engine.run(10, AS_OF, AS_OF)
+    Engine(store, sample=20).run(9, AS_OF, AS_OF)
+    whole, sampled = stored(store, 10), stored(store, 9)
+
+    asked = np.array(sorted(whole)[::5], dtype=np.int64)
+    found, run = engine.arbitrate(asked, AS_OF)
+
+    assert run == 10
+    for number, probabilities in zip(asked.tolist(), found.probabilities, strict=True):
+        assert np.allclose(probabilities, whole[number]["probabilities"], atol=1e-6)
+    moved = [
+        abs(whole[n]["probabilities"][0] - sampled[n]["probabilities"][0]) > 1e-3 for n in whole
+    ]
+    assert any(moved)  # more was learned from than the sample
+
+
 def test_marks_in_quarantine_are_named_and_counted_apart(store):
     add_marks(store, history(1))
     engine = Engine(store)
