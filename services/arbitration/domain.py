@@ -182,8 +182,8 @@ def latest_of_reporter(
     mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth, TAOCP 6.4
     mixed = (mixed ^ reporter) * np.uint64(0xC2B2AE3D27D4EB4F) + source_at.astype(np.uint64)
     ordered = np.sort(mixed)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    rows = np.flatnonzero(np.isin(mixed, twice) & (reporter != 0))
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    rows = np.flatnonzero((reporter != 0) & np.isin(mixed, twice))
     order = rows[np.lexsort((occurred_ms[rows], reporter[rows], source_at[rows], numbers[rows]))]
     n, s, r = numbers[order], source_at[order], reporter[order]
     again = (n[1:] == n[:-1]) & (s[1:] == s[:-1]) & (r[1:] == r[:-1])
@@ -212,7 +212,9 @@ def compare(number_at: I64, weight: F64, count: int) -> F64:
     knows nothing of this number. The root keeps a second opinion audible (docs/decisions.md).
     """
     best = np.zeros(count)
-    np.maximum.at(best, number_at, weight)
+    first = np.flatnonzero(np.append(True, number_at[1:] != number_at[:-1])[: len(number_at)])
+    if len(first):
+        best[number_at[first]] = np.maximum.reduceat(weight, first)
     return np.sqrt(np.divide(weight, best[number_at], out=np.zeros_like(weight), where=weight > 0))
 
 

@@ -67,8 +67,8 @@ class Engine:
         vocabulary = self._vocabulary(crosswalk)
         reader = Reader(self._store, as_of_ms, vocabulary, self._proof)
         spans = list(reader.spans())
-        known = reader.acquaint(spans)
         scope = self._sample()
+        known = reader.acquaint(spans, scope)
         sample = reader.read(scope, known)
         lives = learn_half_lives(vocabulary, sample[0])
         vocabulary = lives.of_labels(vocabulary)
@@ -88,11 +88,14 @@ class Engine:
                 accuracies = self._settle_in_store(run, vocabulary, accuracies, parts)
         numbers = mark_count = 0
         by_source: dict[str, I64] = {}
-        for packed, context in parts:
-            marks = packed.unpacked()
-            found = judge(marks, context, vocabulary, accuracies)
+
+        def judged(part: tuple[domain.Marks, Context]) -> tuple[Arbitrated, int]:
+            marks = part[0].unpacked()
+            return judge(marks, part[1], vocabulary, accuracies), len(marks.number_at)
+
+        for found, count in _ahead(judged, parts):
             recording.write_judged(self._store, run, found)
-            numbers, mark_count = numbers + len(found.numbers), mark_count + len(marks.number_at)
+            numbers, mark_count = numbers + len(found.numbers), mark_count + count
             for name, counts in found.by_source.items():
                 by_source[name] = by_source.get(name, np.zeros_like(counts)) + counts
         recording.write_learned(self._store, run, vocabulary, accuracies)

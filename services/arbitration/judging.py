@@ -11,7 +11,7 @@ from services.arbitration.honesty import LEVELS, QUARANTINE
 from services.arbitration.learning import by_chunk
 from services.arbitration.reading import Context
 from services.arbitration.weighing import Weighed, weigh_by
-from services.common.places import place
+from services.common.places import groups, place
 
 I64 = npt.NDArray[np.int64]
 
@@ -128,9 +128,7 @@ def _evidence(
 ) -> dict[str, npt.NDArray[Any]]:
     """What each label adds on each number, in favour of its best category against ordinary."""
     width = max(len(vocabulary.labels), 1)
-    pair, inverse, count = np.unique(
-        marks.number_at * width + marks.label_at, return_inverse=True, return_counts=True
-    )
+    pair, inverse, count = groups(marks.number_at * width + marks.label_at)
     last = np.zeros(len(pair), dtype=np.int64)
     np.maximum.at(last, inverse, marks.occurred_ms)
     cell = weighed.mark_cell

@@ -72,21 +72,22 @@ class Reader:
             held += count
         yield Span(low, queries.HIGHEST)
 
-    def acquaint(self, spans: list[Span]) -> Honesty:
-        """The known reporters with first marks and rings, and who names calls how often."""
+    def acquaint(self, spans: list[Span], sample: Scope) -> Honesty:
+        """The known reporters with first marks and rings, and, from a sample of the numbers, how
+        often each source names calls.
+        """
         keys, as_of_ms = self._vocabulary.source_keys, self._as_of_ms
         first = queries.first_marks(self._store, as_of_ms)
         rings = Rings(first["reporter"].to_numpy().astype(np.uint64))
-        people, without = np.zeros(len(keys)), np.zeros(len(keys))
         for span in spans:
             table = queries.crowds(self._store, as_of_ms, span, RING_COMPANIONS + 1)
             columns = {name: table[name].to_numpy() for name in table.column_names}
             source_at = np.searchsorted(keys, columns["source"])
             rings.add(columns["number"], source_at, columns["reporter"])
-            calls = queries.callers(self._store, as_of_ms, span, domain.USER, FEW)
-            at = np.searchsorted(keys, calls["source"].to_numpy())
-            people[at] += calls["people"].to_numpy()
-            without[at] += calls["without"].to_numpy()
+        calls = queries.callers(self._store, as_of_ms, sample, domain.USER, FEW)
+        at = np.searchsorted(keys, calls["source"].to_numpy())
+        people, without = np.zeros(len(keys)), np.zeros(len(keys))
+        people[at], without[at] = calls["people"].to_numpy(), calls["without"].to_numpy()
         start = domain.starting_accuracies(self._vocabulary, np.zeros(len(self._vocabulary.labels)))
         return Honesty(
             start.honesty.stratum,
@@ -102,34 +103,33 @@ class Reader:
         """
         vocabulary = self._vocabulary
         columns = _not_withdrawn(queries.marks(self._store, self._as_of_ms, scope))
-        label = columns["label"].astype(np.uint64)
+        label = columns["label"].astype(np.uint64, copy=False)
         at = np.minimum(
             np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0)
         )
         if len(label) and (not len(vocabulary.labels) or (vocabulary.labels[at] != label).any()):
             raise UnknownLabel
-        number = columns["number"].astype(np.int64)
-        occurred = columns["occurred_ms"].astype(np.int64)
-        reporter = columns["reporter"].astype(np.uint64)
+        number = columns["number"].astype(np.int64, copy=False)
+        occurred = columns["occurred_ms"].astype(np.int64, copy=False)
+        reporter = columns["reporter"].astype(np.uint64, copy=False)
         source_at = vocabulary.source_at[at]
         epochs = queries.epochs(self._store, self._as_of_ms, scope)
         present = occurred >= _lookup(epochs, "start_ms", number)
         decided = queries.decisions(self._store, self._as_of_ms, scope)
-        universe = (
-            scope
-            if isinstance(scope, np.ndarray)
-            else np.unique(np.concatenate([number, decided["number"].to_numpy()]))
-        )
-        former = np.bincount(
-            np.searchsorted(universe, number[~present]), minlength=len(universe)
-        ).astype(np.int64)
+        new = np.append(True, number[1:] != number[:-1])[: len(number)]
+        marked = number[new]
+        universe = scope if isinstance(scope, np.ndarray) else marked
+        if universe is marked and decided.num_rows:
+            universe = np.union1d(marked, decided["number"].to_numpy())
+        place_at = np.searchsorted(universe, marked)[np.cumsum(new) - 1]
+        former = np.bincount(place_at[~present], minlength=len(universe)).astype(np.int64)
         stands = present.copy()
         stands[present] = domain.latest_of_reporter(
             number[present], source_at[present], reporter[present], occurred[present]
         )
-        number_at = np.searchsorted(universe, number[stands])
+        number_at = place_at[stands]
         has_call = columns["has_call"][stands] > 0
-        proof = np.isin(columns["source"][stands], self._proof)
+        proof = np.isin(vocabulary.source_keys, self._proof)[source_at[stands]]
         kind = columns["kind"][stands]
         weight = domain.mark_weights(
             self._as_of_ms - occurred[stands],

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from services.arbitration.domain import F64, I64, Accuracies, Marks, Vocabulary
 from services.arbitration.honesty import LEVELS, QUARANTINE, Honesty, expected_strata, lacks_call
-from services.common.places import place
+from services.common.places import groups, place
 
 TESTIFYING = 0.8
 """Expected honesty of a kind of marks from which they judge others: in plain words, there was a
@@ -141,10 +141,14 @@ def _says(pair: I64, category_at: I64, weight: F64, count: int) -> I64:
     several = np.flatnonzero(np.bincount(pair, minlength=count)[pair] > 1)
     pair, category_at, weight = pair[several], category_at[several], weight[several]
     width = int(category_at.max(initial=0)) + 1
-    key, at = np.unique(pair * width + category_at, return_inverse=True)
+    key, at, _ = groups(pair * width + category_at)
     sums = np.bincount(at, weight, minlength=len(key))
-    order = np.lexsort((sums, key // width))
-    says[(key // width)[order]] = (key % width)[order]
+    pair = key // width
+    first = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
+    if len(first):
+        most = np.repeat(np.maximum.reduceat(sums, first), np.diff(np.append(first, len(pair))))
+        best = sums == most
+        says[pair[best]] = key[best] % width
     return says
 
 

@@ -29,7 +29,7 @@ CREATE TABLE marks (
     mark_check UInt64,
     seq UInt64,
     received_ms Int64
-) ENGINE = MergeTree ORDER BY (number, occurred_ms) SETTINGS index_granularity = 2048;
+) ENGINE = MergeTree ORDER BY (number, occurred_ms) SETTINGS index_granularity = 512;
 
 -- engine >= 21.0
 ALTER TABLE marks MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
