@@ -10,6 +10,7 @@ import pyarrow as pa
 from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MARKS
+from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
@@ -222,6 +223,46 @@ def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table
     return store.query(sql, {"end": end}, _asked(numbers))
 
 
+def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
+    """By number: for each rule the days of the window on which it fired and the last of them, and
+    for all the days with calls and those whose calls were authenticated.
+    """
+    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
+    fired = ", ".join(
+        f"countIf({rule.sql}) AS days_{rule.code}, maxIf(day, {rule.sql}) AS last_{rule.code}"
+        for rule in signals.rules
+    )
+    failed = signals.victim.failed_ratio
+    return store.query(
+        f"""
+        SELECT number, {fired}, countIf(calls_out > 0) AS active_days,
+            countIf(calls_out > 0 AND auth_failed_calls <= {failed} * calls_out) AS own_days
+        FROM behaviour FINAL
+        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{_only(numbers)}
+        GROUP BY number ORDER BY number
+        """,
+        {"end": end},
+        _asked(numbers),
+    )
+
+
+def outbound(store: Store, as_of_ms: int) -> pa.Table:
+    """number, prefix and outbound_allowed of the registrations in force."""
+    return store.query(
+        """
+        SELECT number, prefix, outbound_allowed FROM registry FINAL
+        WHERE valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+        """,
+        {"as_of": as_of_ms},
+    )
+
+
+def insert_signals(store: Store, run: int, table: pa.Table) -> None:
+    """Append the signals of a run."""
+    runs = pa.array(np.full(table.num_rows, run, dtype=np.uint64))
+    store.insert("signals", table.append_column("run", runs))
+
+
 def insert_rows(store: Store, run: int, numbers: I64, rows: npt.NDArray[np.float32]) -> None:
     """Append feature rows, float32 (n, features), to a run."""
     width = rows.shape[1]
@@ -261,7 +302,7 @@ def finish_run(
         },
     )
     kept = kept_runs(store, "feature_runs")
-    for table in ("features", "neighbourhoods", "day_volumes"):
+    for table in ("features", "neighbourhoods", "day_volumes", "signals"):
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
             if old not in kept:
                 store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")

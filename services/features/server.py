@@ -13,8 +13,9 @@ from services.common.clock import Clock
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch, sorted_keys
-from services.features import domain, queries
+from services.features import domain, queries, signals
 from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
+from services.features.signals.firing import fired
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -48,6 +49,30 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
         rows = compute(self._store, as_of_ms(request, self._clock), keys, excluded)
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
+
+    def BatchGetSignals(
+        self, request: pb.BatchGetSignalsRequest, context: grpc.ServicerContext
+    ) -> pb.BatchGetSignalsResponse:
+        """Apply the rules to the numbers, in the order asked."""
+        check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
+        keys, _ = sorted_keys(request.number_keys)
+        rules = signals.load()
+        rows: dict[int, list[dict[str, Any]]] = {}
+        for row in fired(self._store, as_of_ms(request, self._clock), keys, rules).to_pylist():
+            rows.setdefault(row["number"], []).append(row)
+        answer = pb.BatchGetSignalsResponse(rules_version=rules.version)
+        for key in request.number_keys:
+            result = answer.results.add(number_key=key)
+            for row in rows.get(key, []):
+                signal = result.signals.add(
+                    code=row["code"],
+                    version=row["version"],
+                    day_count=row["days"],
+                    is_victim=bool(row["victim"]),
+                )
+                # The last moment of the day in China.
+                signal.last_day_time.FromSeconds((row["last_day"] + 1) * 86_400 - 8 * 3_600)
+        return answer
 
     def ListFeatures(
         self, request: pb.ListFeaturesRequest, context: grpc.ServicerContext
@@ -96,6 +121,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for size, blocks in near.items():
         sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **blocks})
+    queries.insert_signals(store, run, fired(store, as_of, None, signals.load()))
     queries.insert_day_volumes(store, run, volumes["day"], volumes["marks"])
     queries.finish_run(store, run, as_of, change_cursor, NAMES, len(numbers), clock())
     return len(numbers)

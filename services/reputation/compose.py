@@ -21,6 +21,8 @@ from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
 DAY_MS = 86_400_000
+GRAVE = 3
+"""Severity of a signal from which it counts as evidence for an illegal label."""
 NONE: I64 = np.zeros(0, dtype=np.int64)
 
 
@@ -78,6 +80,7 @@ class Judged:
         decided: int64 (n,), UNDECIDED, 0 cleared or the category.
         risk: float64 (n,).
         reasons: (n,), feature names joined with ';'.
+        signals: what fired of each number, none by default.
     """
 
     number: I64
@@ -88,6 +91,36 @@ class Judged:
     decided: I64
     risk: npt.NDArray[np.float64]
     reasons: Sequence[str]
+    signals: "Fired | None" = None
+
+
+@dataclass(frozen=True)
+class Fired:
+    """Signals, a row a number and code, ascending by number.
+
+    Attributes:
+        number: int64 (s,).
+        code: (s,), of axis B.
+        victim: bool (s,): others forge the number.
+    """
+
+    number: I64
+    code: Sequence[str]
+    victim: npt.NDArray[np.bool_]
+
+    def by_number(
+        self, numbers: I64
+    ) -> tuple[list[str], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Codes joined with ';', whether a grave one is among them, and whether it is a victim."""
+        codes = [""] * len(numbers)
+        grave, victim = np.zeros(len(numbers), dtype=bool), np.zeros(len(numbers), dtype=bool)
+        at, there = place(numbers, self.number)
+        for row in np.flatnonzero(there).tolist():
+            i, code = int(at[row]), self.code[row]
+            codes[i] = f"{codes[i]};{code}" if codes[i] else code
+            grave[i] |= (standard.load().behaviour(code).severity or 0) >= GRAVE
+            victim[i] |= self.victim[row]
+        return codes, grave & ~victim, victim
 
 
 def compose(
@@ -102,6 +135,8 @@ def compose(
     count = len(judged.number)
     category = judged.categories[:, 0].astype(np.int64)
     same_group = judged.categories // 1000 == judged.categories[:, :1] // 1000
+    nothing = Fired(NONE, (), np.zeros(0, dtype=bool))
+    codes, grave, victim = (judged.signals or nothing).by_number(judged.number)
     found = Findings(
         kind=kinds_of(judged.number),
         registered=registry.purposes(judged.number),
@@ -115,13 +150,16 @@ def compose(
         effective_sources=judged.effective_sources,
         decided=judged.decided,
         disputed=np.isin(judged.number, disputed),
+        signal=grave,
+        spoofed=victim,
     )
     published = decide(found)
     rule_ids = np.array([rule.rule_id for rule in RULES], dtype=object)
     first = [rule.reason for rule in RULES]
     reasons = np.empty(count, dtype=object)
-    for i, (rule, features) in enumerate(zip(published.rule.tolist(), judged.reasons, strict=True)):
-        reasons[i] = ";".join(part for part in (first[rule], features) if part)
+    parts = zip(published.rule.tolist(), codes, judged.reasons, strict=True)
+    for i, (rule, fired, features) in enumerate(parts):
+        reasons[i] = ";".join(part for part in (first[rule], fired, features) if part)
     model = np.empty(count, dtype=object)
     model[:] = model_version
     decided = judged.decided != UNDECIDED

@@ -14,7 +14,7 @@ from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import category_id
 from services.reputation import queries, state
-from services.reputation.compose import Judged, Registry, compose
+from services.reputation.compose import Fired, Judged, Registry, compose
 from services.reputation.rules import UNDECIDED
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
@@ -197,6 +197,10 @@ class Publisher:
             ),
             timeout=CALL_TIMEOUT_S,
         )
+        ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
+        ask_signals.as_of_time.FromMilliseconds(as_of_ms)
+        fired = self._upstream.features.BatchGetSignals(ask_signals, timeout=CALL_TIMEOUT_S)
+        signals = [(r.number_key, s.code, s.is_victim) for r in fired.results for s in r.signals]
         decided = [
             UNDECIDED
             if not p.decided_category
@@ -213,6 +217,11 @@ class Publisher:
                 decided=np.array(decided, dtype=np.int64),
                 risk=np.array([score.risk for score in scored.scores]),
                 reasons=[_reasons(score) for score in scored.scores],
+                signals=Fired(
+                    np.array([number for number, _, _ in signals], dtype=np.int64),
+                    [code for _, code, _ in signals],
+                    np.array([victim for _, _, victim in signals], dtype=bool),
+                ),
             ),
             scored.model_version,
         )
@@ -253,7 +262,7 @@ def _reasons(score: scoring_pb2.Score) -> str:
 def _judged_of_run(store: Store, run: int) -> Judged:
     """Scores are the list of numbers; a posterior is there for the marked and decided ones."""
     scored = queries.scores(store, run)
-    found = queries.posteriors(store, run)
+    found, fired = queries.posteriors(store, run), queries.signals(store, run)
     number = scored["number"].to_numpy().astype(np.int64)
     at = np.searchsorted(number, found["number"].to_numpy())
     count = len(number)
@@ -282,6 +291,11 @@ def _judged_of_run(store: Store, run: int) -> Judged:
         decided=spread("decided_category", UNDECIDED),
         risk=scored["risk"].to_numpy().astype(np.float64),
         reasons=scored["reasons"].to_pylist(),
+        signals=Fired(
+            fired["number"].to_numpy().astype(np.int64),
+            fired["code"].to_pylist(),
+            fired["victim"].to_numpy() > 0,
+        ),
     )  # fmt: skip
 
 

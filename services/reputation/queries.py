@@ -36,6 +36,14 @@ def scores(store: Store, run: int) -> pa.Table:
     )
 
 
+def signals(store: Store, run: int) -> pa.Table:
+    """number, code and victim of the signals of a run, ascending by number."""
+    return store.query(
+        "SELECT number, code, victim FROM signals WHERE run = %(run)s ORDER BY number, code",
+        {"run": run},
+    )
+
+
 def posteriors(store: Store, run: int) -> pa.Table:
     """Posteriors of a run, ascending by number."""
     return store.query(

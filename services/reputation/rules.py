@@ -68,6 +68,8 @@ class Findings:
         reporter_count, mark_count: int64 (n,).
         effective_sources: float64 (n,).
         decided: int64 (n,): UNDECIDED, CLEARED or a category.
+        signal: bool (n,), a grave signal (severity 3 and above) fired; default: none.
+        spoofed: bool (n,), others forge the number and it is their victim; default: none.
         disputed: bool (n,): its holder contests it and is proven to be; default: none is.
     """
 
@@ -83,6 +85,8 @@ class Findings:
     effective_sources: F64
     decided: npt.NDArray[np.int64]
     disputed: Mask = field(default_factory=lambda: np.zeros(1, dtype=bool))
+    signal: Mask = field(default_factory=lambda: np.zeros(1, dtype=bool))
+    spoofed: Mask = field(default_factory=lambda: np.zeros(1, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ RULES: tuple[Rule, ...] = (
         0,
         "DISPUTED",
     ),
+    # Others forge it: what was marked were their calls. A call that shows it may be forged again.
+    Rule("spoofed@1", lambda f: f.spoofed, State.SPOOFED, False, 1, "SPOOFED"),
     Rule(
         "behaviour_only@1",
         lambda f: (f.mark_count == 0) & (f.risk >= BEHAVIOUR_RISK),
@@ -177,6 +183,15 @@ RULES: tuple[Rule, ...] = (
         "BEHAVIOUR_CONTRADICTS",
     ),
     Rule("contested@2", _contested, State.CONTESTED, False, 1, "MARKS_CONFLICT"),
+    # A carrier's signal beside agreeing marks is what the crowd alone lacks.
+    Rule(
+        "illegal_by_signal@1",
+        lambda f: _illegal(f) & f.signal & _established(f) & (f.risk >= BEHAVIOUR_RISK),
+        State.ESTABLISHED,
+        True,
+        4,
+        "SIGNAL_AGREES",
+    ),
     # Crowd marks alone never establish an illegal label (DESIGN section 4, china.md R06).
     Rule("illegal_by_crowd@1", _illegal, State.PROVISIONAL, True, 3, "MARKS_ILLEGAL"),
     Rule("crowd_established@2", _established, State.ESTABLISHED, True, 4, "MARKS_AGREE"),
@@ -229,7 +244,7 @@ def decide(found: Findings) -> Published:
     category = np.where(protected, found.registered, category)
     level = np.minimum(_levels(category), cap)
     behaviour = np.array([r.rule_id == "behaviour_only@1" for r in RULES])[rule]
-    level = np.where(behaviour, 1, level)
+    level = np.where(behaviour | (state == State.SPOOFED), 1, level)
     undecided = found.decided <= CLEARED
     level = np.where(undecided & (found.risk < LOW_RISK), np.minimum(level, 1), level)
     certain = (found.decided > CLEARED) | protected

@@ -12,6 +12,8 @@ _RULES = {
     "PROTECTED": ("公共服务或已登记号码", "Public service or registered number"),
     "BEHAVIOUR": ("呼叫行为异常", "Its calls look unwanted"),
     "BEHAVIOUR_AGREES": ("标记与呼叫行为相符", "Its calls look like its marks"),
+    "SPOOFED": ("号码被他人冒用", "Others forge this number; it is their victim"),
+    "SIGNAL_AGREES": ("运营商信号与标记相符", "A carrier's signal agrees with its marks"),
     "MARKS_STALE": ("标记已过时", "Its marks are too old to tell"),
     "BEHAVIOUR_CONTRADICTS": ("呼叫行为与标记不符", "Its calls do not look like its marks"),
     "MARKS_WEAK": ("标记不足以说明问题", "Its marks do not add up to anything"),
@@ -29,8 +31,18 @@ def reason(code: str) -> tuple[str, str]:
     """A reason code in Chinese and English; a feature is named as it is."""
     if code in _RULES:
         return _RULES[code]
+    if code in _signals():
+        return _signals()[code]
     words = code.replace("_", " ")
     return f"特征：{words}", f"feature: {words}"
+
+
+@lru_cache(maxsize=1)
+def _signals() -> dict[str, tuple[str, str]]:
+    return {
+        found.code: (f"运营商信号：{found.name_zh}", f"carrier's signal: {found.name_en}")
+        for found in standard.load().behaviours
+    }
 
 
 @lru_cache(maxsize=20_000)

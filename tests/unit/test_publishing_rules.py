@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.common.numbering import Kind, parse
 from services.common.taxonomy import standard
-from services.reputation.compose import Registry
+from services.reputation.compose import Fired, Registry
 from services.reputation.rules import RULES, UNDECIDED, Findings, State, decide
 
 AGENT, FRAUD, COURIER = 3200, 1100, 4100
@@ -15,7 +15,7 @@ DEFAULTS = {
     "kind": int(Kind.CN_MOBILE), "registered": -1, "category": AGENT, "probability": 0.9,
     "group_probability": 0.9,
     "age_half_lives": 0.0, "risk": 0.8, "reporter_count": 8, "mark_count": 8,
-    "effective_sources": 2.5, "decided": UNDECIDED,
+    "effective_sources": 2.5, "decided": UNDECIDED, "signal": False, "spoofed": False,
 }  # fmt: skip
 
 
@@ -56,6 +56,44 @@ def test_the_crowd_alone_never_establishes_an_illegal_label():
     assert state == State.PROVISIONAL
     assert level <= 3
     assert rule == "illegal_by_crowd@1"
+
+
+def test_a_carriers_signal_beside_agreeing_marks_establishes_an_illegal_label():
+    assert published(category=FRAUD, risk=0.9, signal=True) == (
+        State.ESTABLISHED, 4, FRAUD, "illegal_by_signal@1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "less", [{"reporter_count": 2, "effective_sources": 1.0}, {"risk": 0.5}, {"signal": False}]
+)
+def test_a_signal_without_agreeing_marks_or_with_calls_that_do_not_look_it_is_not_enough(less):
+    row = {"category": FRAUD, "risk": 0.9, "signal": True, **less}
+
+    assert published(**row)[3] == "illegal_by_crowd@1"
+
+
+@pytest.mark.parametrize("marks", [0, 50])
+def test_a_number_that_others_forge_is_a_victim_and_no_culprit(marks):
+    state, level, category, rule = published(
+        spoofed=True, category=FRAUD, mark_count=marks, reporter_count=marks, risk=0.99
+    )
+
+    assert (state, level, category, rule) == (State.SPOOFED, 1, 0, "spoofed@1")
+
+
+def test_a_decision_holds_of_a_number_that_others_forge_too():
+    assert published(spoofed=True, decided=FRAUD)[0] == State.ADJUDICATED
+
+
+def test_signals_of_a_number_are_told_with_those_of_its_victims_apart():
+    fired = Fired(np.array([3, 3, 5, 9]), ["B05", "B09", "B06", "B01"], np.array([0, 1, 0, 0]) > 0)
+
+    codes, grave, victim = fired.by_number(np.array([2, 3, 5, 7]))
+
+    assert codes == ["", "B05;B09", "B06", ""]
+    assert grave.tolist() == [False, False, True, False]
+    assert victim.tolist() == [False, True, False, False]
 
 
 def test_a_decision_establishes_an_illegal_label():
