@@ -52,6 +52,8 @@ def columns_of(pattern: str, column: str) -> list[str]:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as lines:
             values += [row[column] for row in csv.DictReader(lines)]
+    if not values:
+        raise SystemExit(f"nothing at {DATA / pattern}: set ZHENGMING_DATA to the data's folder")
     return values
 
 
