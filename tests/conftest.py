@@ -1,5 +1,7 @@
 """Fixtures that every test folder may take."""
 
+from hypothesis import settings
+
 from tests.engines import (
     chdb_engine,
     chdb_path,
@@ -19,3 +21,7 @@ __all__ = [
     "cluster",
     "either",
 ]
+
+# How long an example takes is the machine's business, not a fact about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")

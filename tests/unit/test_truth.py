@@ -14,7 +14,7 @@ from services.arbitration.truth import (
     tabulate,
 )
 from services.arbitration.truth.calibration import Calibration, calibrate
-from services.arbitration.truth.presence import label_purity
+from services.arbitration.truth.presence import label_purity, presence_posterior
 from services.common.errors import InvalidArgument
 
 ESTIMATORS = [MajorityVote, DawidSkene, LabelArbiter]
@@ -178,6 +178,36 @@ def test_sources_that_always_say_one_thing_are_told_from_a_crowd_that_reads():
 
     assert label_purity(rules) == pytest.approx(1.0)
     assert label_purity(people) < 0.1
+
+
+def test_gold_tells_which_of_two_rules_is_right_where_they_contradict_each_other():
+    # Rule 0 says class 0 and is nearly always right; rule 1 says class 1 on half of the same tasks
+    # and is mostly wrong. Rule 2 is right, elsewhere.
+    chance = np.random.default_rng(8)
+    truth = np.append(np.where(chance.random(200) < 0.9, 0, 1), np.ones(200, dtype=int))
+    task = np.concatenate([np.arange(200), np.arange(100), np.arange(200, 400)])
+    worker = np.repeat([0, 1, 2], [200, 100, 200])
+    label = np.repeat([0, 1, 1], [200, 100, 200])
+    gold = np.full(400, UNKNOWN)
+    gold[:50] = truth[:50]
+    contradicted = np.arange(50, 100)
+
+    without = presence_posterior(tabulate(task, worker, label))
+    taught = presence_posterior(tabulate(task, worker, label, gold=gold))
+
+    assert taught[contradicted, 0].mean() > max(without[contradicted, 0].mean(), 0.8)
+
+
+def test_a_task_with_gold_is_judged_by_presence_without_its_own():
+    task, worker, label = np.arange(40), np.repeat([0, 1], 20), np.repeat([0, 1], 20)
+    gold = np.full(40, UNKNOWN)
+    gold[0] = 1
+
+    taught = presence_posterior(tabulate(task, worker, label, gold=gold))
+    other = presence_posterior(tabulate(task, worker, label, gold=np.where(gold == 1, 0, gold)))
+
+    assert taught[0] == pytest.approx(other[0], abs=0.02)
+    assert taught[1, 0] < other[1, 0] - 0.02
 
 
 @pytest.mark.parametrize(
