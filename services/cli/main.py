@@ -19,6 +19,7 @@ from services import __main__ as composition
 from services.cli import (
     audit,
     console_users,
+    copy_files,
     exporting,
     importing,
     lookup,
@@ -35,6 +36,7 @@ from services.cli.target import Target, show
 from services.common import operations
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
+from services.consumer import blocklists
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import number_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
@@ -220,13 +222,27 @@ def explain(
 
 @app.command()
 def export(
-    what: Annotated[str, typer.Argument(help="reputations")],
-    out: Annotated[Path, typer.Option(help="CSV, CSV.gz or Parquet file.")],
+    what: Annotated[str, typer.Argument(help=", ".join(("reputations", *copy_files.KINDS)))],
+    out: Annotated[Path, typer.Option(help="CSV, CSV.gz or Parquet file; carrier-files: folder.")],
     as_of: Annotated[str, typer.Option(help="The newest version of that time or before.")] = "",
+    copy: Annotated[Path | None, typer.Option(help="Take it from the copy in this folder.")] = None,
+    carrier: Annotated[str, typer.Option(help="Carrier of carrier-files, as CMCC.")] = "",
+    day: Annotated[str, typer.Option(help="Day in the names of carrier-files; today.")] = "",
+    before: Annotated[
+        Path | None, typer.Option(help="phoneblock: only what changed since this list.")
+    ] = None,
+    minimum_level: Annotated[
+        int, typer.Option(min=1, max=4, help="Level from which a blocker blocks.")
+    ] = blocklists.BLOCKED_LEVEL,
 ) -> None:
-    """Write what is published."""
+    """Write what is published, or files from a copy for those who take files."""
+    if what in copy_files.KINDS:
+        if copy is None:
+            raise typer.BadParameter(f"{what} is made from a copy: give --copy DIR")
+        show(copy_files.write(what, copy, out, carrier, day, before, minimum_level))
+        return
     if what != "reputations":
-        raise typer.BadParameter(f"only 'reputations' can be exported, not {what!r}")
+        raise typer.BadParameter(f"{what!r} cannot be exported")
     with _connect() as stubs:
         count = exporting.write(stubs, out, _time_option(as_of, "--as-of"))
     show({"rows": count, "file": str(out)})

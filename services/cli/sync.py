@@ -12,8 +12,9 @@ from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse
 from services.common.wire import category_code
 from services.consumer.copy import Folder
+from services.consumer.states import state_name
 from services.consumer.sync import Consumer
-from zhengming.reputation.v1 import feed_pb2, reputation_pb2
+from zhengming.reputation.v1 import feed_pb2
 
 KEY_BYTES = 32
 
@@ -81,14 +82,10 @@ def look_up(folder: Path, numbers: list[str], region: str) -> Iterator[dict[str,
         row = found[0]
         yield {
             "number": number.number,
-            "state": _state_name(int(row["state"])),
+            "state": state_name(int(row["state"])),
             "level": int(row["level"]),
             "risk": int(row["risk"]) / 100,
             "category": category_code(int(row["category"])),
             "probability": int(row["probability"]) / 100,
             "marks_at_least": int(row["marks"]),
         }
-
-
-def _state_name(state: int) -> str:
-    return reputation_pb2.ReputationState.Name(state).removeprefix("REPUTATION_STATE_")
