@@ -8,6 +8,7 @@ import grpc
 from services.common.taxonomy import standard
 from services.console import plots, web
 from services.console.accounts import Account
+from services.console.arrivals import arrivals
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
@@ -85,6 +86,7 @@ def dispute(dispute_id: str) -> Any:
         events=events,
         case=case,
         published=reputation,
+        arrived=arrivals(found),
         timeline=timeline(case),
         outcomes=OUTCOMES,
         reasons=REASONS,

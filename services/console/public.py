@@ -9,6 +9,7 @@ import grpc
 
 from services.common.errors import DomainError
 from services.console import limits, web
+from services.console.arrivals import arrivals
 from services.console.web import CALL_S, site
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
@@ -105,6 +106,7 @@ def case() -> Any:
         dispute=dispute,
         events=events,
         published=published,
+        arrived=arrivals(dispute),
         papers=PAPERS,
         codes_sent=sum(e.kind == pb.DISPUTE_EVENT_KIND_CODE_SENT for e in events),
         pb=pb,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import grpc
 
 from services.common.clock import Clock
-from services.common.errors import out_of_range
+from services.common.errors import InvalidArgument, out_of_range
 from services.common.feed.head import Head, read_version
+from services.common.numbering import parse
 from services.common.store import Store
 from services.reputation import queries
 from services.reputation.feed import Change, Feed
@@ -114,6 +115,25 @@ class FeedServicer(pb_grpc.FeedServiceServicer):
                 filter=row["kept"],
             )
             consumer.receipt_time.FromMilliseconds(row["last_ms"])
+        return answer
+
+    def GetPropagation(
+        self, request: pb.GetPropagationRequest, context: grpc.ServicerContext
+    ) -> pb.Propagation:
+        """Say which consumers have a change."""
+        if not request.HasField("since_time"):
+            raise InvalidArgument("FIELD_REQUIRED", "since_time is missing", field="since_time")
+        key = parse(request.number).key
+        since_ms = request.since_time.ToMilliseconds()
+        version, publish_ms = queries.change_after(self._store, key, since_ms)
+        answer = pb.Propagation(version=version)
+        if not version:
+            return answer
+        answer.publish_time.FromMilliseconds(publish_ms)
+        for row in queries.arrivals(self._store, version).to_pylist():
+            arrival = answer.arrivals.add(consumer=row["consumer"], filter=row["kept"])
+            if row["receipts"]:
+                arrival.receipt_time.FromMilliseconds(row["first_ms"])
         return answer
 
     def GetFeedKey(

@@ -194,3 +194,34 @@ def consumers(store: Store) -> pa.Table:
         FROM receipts GROUP BY consumer ORDER BY consumer
         """
     )
+
+
+def change_after(store: Store, number: int, since_ms: int) -> tuple[int, int]:
+    """(version, publish_ms) of a number's first change at or after a time; (0, 0) without one."""
+    found = store.query(
+        """
+        SELECT version, publish_ms FROM versions
+        WHERE version IN (
+            SELECT min(version) FROM published
+            WHERE lineage = 0 AND number = %(number)s AND update_ms >= %(since)s
+                AND version IN (SELECT version FROM versions)
+        )
+        """,
+        {"number": number, "since": since_ms},
+    )
+    if not found.num_rows:
+        return 0, 0
+    return int(found["version"][0].as_py()), int(found["publish_ms"][0].as_py())
+
+
+def arrivals(store: Store, version: int) -> pa.Table:
+    """consumer, kept filter and first_ms, the first receipt for that version or later, 0 none."""
+    return store.query(
+        """
+        SELECT consumer, argMax(filter, received_ms) AS kept,
+            minIf(received_ms, version >= %(version)s) AS first_ms,
+            countIf(version >= %(version)s) AS receipts
+        FROM receipts GROUP BY consumer ORDER BY consumer
+        """,
+        {"version": version},
+    )

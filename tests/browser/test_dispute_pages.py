@@ -2,18 +2,28 @@
 
 import pytest
 
+from services.common.numbering import parse
+from services.consumer.sync import Consumer
+
 UPHELD, RELABELLED, CLEARED, REJECTED = "1", "2", "3", "4"
 MARKS_UNFOUNDED, MARKS_FOUNDED = "3", "4"
 REASSIGNED, OTHER = "1", "7"
 
 
 @pytest.mark.parametrize(
-    ("language", "shown", "cleared"),
-    [("zh-CN", "清除标签", "经核查无不良"), ("en", "Cleared", "Reviewed and cleared")],
+    ("language", "shown", "cleared", "waiting"),
+    [
+        ("zh-CN", "清除标签", "经核查无不良", "尚未应用"),
+        ("en", "Cleared", "Reviewed and cleared", "not yet"),
+    ],
 )
-def test_a_recycled_number_is_cleared_at_once_and_looks_so(world, visit, language, shown, cleared):
+def test_a_recycled_number_is_cleared_at_once_and_looks_so_everywhere(
+    world, visit, language, shown, cleared, waiting, tmp_path
+):
     number = world.number()
     world.mark(number, "骚扰电话", age_days=20)
+    carrier = Consumer(world.channel, tmp_path / "copy", name="carrier-of-the-test")
+    before, _ = carrier.catch_up()
     world.reassign(number)
     holder = visit(language)
 
@@ -22,7 +32,16 @@ def test_a_recycled_number_is_cleared_at_once_and_looks_so(world, visit, languag
     holder.prove(case_number)
     world.lookup_when(number, lambda r: r.rule == "decided_clear@1")
     holder.go("/case")
+    not_yet = holder.page.inner_text("section[aria-labelledby=arrivals]")
+    after, _ = carrier.catch_up()
+    holder.go("/case")
+    arrived = holder.page.inner_text("section[aria-labelledby=arrivals]")
 
+    key = parse(number).key
+    assert before.find(key)["category"] > 0
+    assert after.find(key)["category"] == 0
+    assert waiting in not_yet.split("carrier-of-the-test")[1].splitlines()[0]
+    assert waiting not in arrived.split("carrier-of-the-test")[1].splitlines()[0]
     assert shown in holder.page.inner_text("#outcome")
     holder.shot(f"case-cleared-{language}")
     holder.go("/")

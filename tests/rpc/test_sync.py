@@ -271,6 +271,49 @@ def test_receipts_tell_who_has_what(services, consumer):
     assert mine.versions_behind == found.version - version
 
 
+def propagation(services, digits, since_ms):
+    request = pb.GetPropagationRequest(number=f"+{digits}")
+    request.since_time.FromMilliseconds(since_ms)
+    return services.stubs.feed.GetPropagation(request)
+
+
+def arrival_of(found, consumer):
+    return next((a for a in found.arrivals if a.consumer == consumer), None)
+
+
+def test_a_change_is_followed_to_each_consumer(services, consumer, tmp_path):
+    with rpc.connect(services.application.address) as channel:
+        Consumer(channel, tmp_path / "other", name="laggard").catch_up()
+    (digits,) = decide(services, "A3101")
+    consumer.catch_up()
+
+    found = propagation(services, digits, services.clock.now_ms - 1000)
+
+    assert found.version > 0
+    assert found.publish_time.ToMilliseconds() > 0
+    assert arrival_of(found, "carrier-1").HasField("receipt_time")
+    assert not arrival_of(found, "laggard").HasField("receipt_time")
+
+
+def test_where_nothing_changed_nothing_has_to_arrive(services, consumer):
+    (digits,) = decide(services, "A3101")
+    consumer.catch_up()
+
+    found = propagation(services, digits, services.clock.now_ms + 3_600_000)
+
+    assert found == pb.Propagation()
+
+
+def test_a_change_is_asked_for_with_a_number_and_a_time(services):
+    with pytest.raises(grpc.RpcError) as without_time:
+        services.stubs.feed.GetPropagation(pb.GetPropagationRequest(number="+8613800138000"))
+    with pytest.raises(grpc.RpcError) as without_number:
+        propagation(services, "", services.clock.now_ms)
+
+    assert rpc.to_domain_error(without_time.value).reason == "FIELD_REQUIRED"
+    assert rpc.to_domain_error(without_number.value).reason.startswith("NUMBER_")
+
+
 def test_a_forged_receipt_is_refused(services, consumer):
     decide(services, "A3101")
     copy, _ = consumer.catch_up()
