@@ -23,8 +23,16 @@ from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
-from services.common.errors import DomainError, InvalidArgument, Unavailable, out_of_range
+from services.common.errors import (
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    Unavailable,
+    out_of_range,
+)
 from services.common.feed.head import Signer
+from services.common.identity.certificates import server_credentials, watched
+from services.common.identity.guard import GuardInterceptor, make_guard
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
@@ -76,6 +84,11 @@ class Configuration:
         snapshots: folder of the feed's snapshot files.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         max_churn: share of the established labels that one full pass may move, in [0, 1].
+        certificates: folder of tls.crt, tls.key and ca.crt; None: calls in clear.
+        clients: file of who may call what; None: anybody.
+        token_address: where clients with tokens instead of certificates are served; "" nowhere.
+        token_keys: JWKS file of the keys that sign tokens.
+        insecure: whether to serve others than this machine in clear.
         rate_scale: widens the console's rate limits, where many people share one address.
     """
 
@@ -90,6 +103,11 @@ class Configuration:
     console_address: str = ""
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
+    certificates: Path | None = None
+    clients: Path | None = None
+    token_address: str = ""
+    token_keys: Path | None = None
+    insecure: bool = False
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -108,7 +126,16 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
+        certificates=_path(variables, "ZHENGMING_CERTIFICATES"),
+        clients=_path(variables, "ZHENGMING_CLIENTS"),
+        token_address=variables.get("ZHENGMING_TOKEN_ADDRESS", ""),
+        token_keys=_path(variables, "ZHENGMING_TOKEN_KEYS"),
+        insecure=variables.get("ZHENGMING_INSECURE", "") == "1",
     )
+
+
+def _path(variables: Mapping[str, str], name: str) -> Path | None:
+    return Path(variables[name]) if variables.get(name) else None
 
 
 def _number(variables: Mapping[str, str], name: str, default: float, maximum: float) -> float:
@@ -143,6 +170,7 @@ class Application:
                     expected=known,
                 )
         self._names, self._clock, self._configuration = names, clock, configuration
+        check_entrance(configuration)
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
         self._followers: list[Publisher | disputes.DisputeServicer] = []
@@ -231,8 +259,9 @@ class Application:
             registrations.append(lambda s: reputation.register(s, reputation_servicer))
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
             self._followers.append(publisher)
-        self._running = rpc.start(registrations, configuration.address)
-        self.port = self._running.port
+        doors, guard = entrance(configuration, clock)
+        self._running = rpc.start(registrations, doors, guard)
+        self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
@@ -293,6 +322,62 @@ class Application:
         self._close()
 
 
+LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
+
+
+def check_entrance(configuration: Configuration) -> None:
+    """Accept where and for whom a process is to serve, before anything is opened.
+
+    Raises:
+        FailedPrecondition: IDENTITY_REQUIRED, for an address that others can reach without showing
+            who they are.
+        InvalidArgument: FIELD_REQUIRED.
+    """
+    for address, needs, name in (
+        (configuration.address, configuration.clients, "ZHENGMING_CLIENTS"),
+        (configuration.token_address, configuration.token_keys, "ZHENGMING_TOKEN_KEYS"),
+    ):
+        local = not address or address.startswith(LOOPBACK)
+        if needs is None and not local and not configuration.insecure:
+            raise FailedPrecondition(
+                "IDENTITY_REQUIRED",
+                f"{address} can be reached from other machines: set {name} and "
+                "ZHENGMING_CERTIFICATES, or ZHENGMING_INSECURE=1 to serve anybody",
+                address=address,
+            )
+    wants = configuration.clients or configuration.token_keys or configuration.token_address
+    if wants and configuration.certificates is None:
+        raise _required("ZHENGMING_CERTIFICATES")
+    if configuration.token_address and not (configuration.token_keys and configuration.clients):
+        raise _required("ZHENGMING_TOKEN_KEYS and ZHENGMING_CLIENTS")
+
+
+def _required(name: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_REQUIRED", f"{name} must be set", field=name)
+
+
+def entrance(
+    configuration: Configuration, clock: Clock
+) -> tuple[list[rpc.Door], GuardInterceptor | None]:
+    """The doors of a process, and who stands behind them.
+
+    Raises:
+        InvalidArgument: FILE_UNREADABLE, FIELD_REQUIRED, FIELD_OUT_OF_RANGE.
+    """
+    folder = configuration.certificates
+    if folder is None:
+        return [rpc.Door(configuration.address)], None
+    own = watched(folder)
+    doors = [
+        rpc.Door(configuration.address, server_credentials(own, configuration.clients is not None))
+    ]
+    if configuration.token_address:
+        doors.append(rpc.Door(configuration.token_address, server_credentials(own, False)))
+    if configuration.clients is None:
+        return doors, None
+    return doors, make_guard(configuration.clients, configuration.token_keys, clock)
+
+
 class _Late:
     """An address that is known once the server listens."""
 
@@ -304,6 +389,8 @@ class _Stubs:
 
     def __init__(self, configuration: Configuration) -> None:
         self._peers = configuration.peers
+        folder = configuration.certificates
+        self._certificates = None if folder is None else watched(folder)
         self._channels: dict[str, grpc.Channel] = {}
         self.own = _Late()
 
@@ -313,7 +400,7 @@ class _Stubs:
     def _channel(self, name: str) -> grpc.Channel:
         address = self._peers.get(name) or self.own.value
         if address not in self._channels:
-            self._channels[address] = rpc.connect(address)
+            self._channels[address] = rpc.connect(address, self._certificates)
         return self._channels[address]
 
     @property

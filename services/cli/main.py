@@ -18,6 +18,7 @@ from rich.progress import Progress
 from services import __main__ as composition
 from services.cli import (
     audit,
+    certificates,
     console_users,
     copy_files,
     exporting,
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One authoritative, accurate, explained reputation per phone number.",
 )
+app.command(name="certificates")(certificates.make_certificates)
 app.add_typer(audit.app, name="audit")
 app.add_typer(console_users.app, name="console")
 app.add_typer(report.app, name="report")
@@ -69,6 +71,8 @@ def target(store: StoreOption = "", server: ServerOption = "", as_json: JsonOpti
     """Choose where commands work."""
     Target.store = store or os.environ.get("ZHENGMING_STORE", "chdb:var/store")
     Target.server, Target.as_json = server, as_json
+    Target.certificates = os.environ.get("ZHENGMING_CERTIFICATES", "")
+    Target.token_file = os.environ.get("ZHENGMING_TOKEN_FILE", "")
 
 
 def _connect() -> Any:

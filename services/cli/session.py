@@ -9,6 +9,7 @@ from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
 from services.__main__ import Application, environment
+from services.cli.target import connect
 from services.common import operations, rpc
 from zhengming.arbitration.v1 import (
     arbitration_pb2,
@@ -67,7 +68,7 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
         DomainError: what a call failed with, in the words of the service.
     """
     if server:
-        with rpc.connect(server) as channel:
+        with connect(server) as channel:
             yield from _translated(channel)
         return
     application = Application(

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 
+from services.cli.target import connect
 from services.common import rpc
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse
@@ -51,7 +52,7 @@ def synchronise(
         DomainError: see Consumer.catch_up.
     """
     try:
-        with rpc.connect(address) as channel:
+        with connect(address) as channel:
             consumer = Consumer(channel, folder, name, chosen, public_key)
             if not follow:
                 yield asdict(consumer.catch_up()[1])

@@ -1,10 +1,16 @@
 """What every command is told, and how it answers."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import grpc
 from rich.console import Console
 from rich.table import Table
+
+from services.common import rpc
+from services.common.errors import InvalidArgument
+from services.common.identity.certificates import watched
 
 
 class Target:
@@ -13,6 +19,39 @@ class Target:
     store = "chdb:var/store"
     server = ""
     as_json = False
+    certificates = ""
+    """Folder of tls.crt, tls.key and ca.crt to show to a server; "" in clear."""
+    token_file = ""
+    """File with a token to show besides or instead."""
+
+
+def connect(address: str) -> grpc.Channel:
+    """A channel to a server, with what the target says to show.
+
+    Raises:
+        InvalidArgument: FILE_UNREADABLE, and FIELD_REQUIRED for a token without certificates: in
+            clear it would be anybody's.
+    """
+    if not Target.certificates:
+        if Target.token_file:
+            raise InvalidArgument(
+                "FIELD_REQUIRED",
+                "a token goes over TLS only: ZHENGMING_CERTIFICATES must name a folder with ca.crt",
+                field="ZHENGMING_CERTIFICATES",
+            )
+        return rpc.connect(address)
+    token = ""
+    if Target.token_file:
+        try:
+            token = Path(Target.token_file).read_text().strip()
+        except OSError as error:
+            raise InvalidArgument(
+                "FILE_UNREADABLE",
+                f"{Target.token_file}: {error}",
+                file=Target.token_file,
+                cause=type(error).__name__,
+            ) from None
+    return rpc.connect(address, watched(Path(Target.certificates)), token)
 
 
 def show(answer: dict[str, Any]) -> None:

@@ -48,3 +48,11 @@ class Unavailable(DomainError):
 
 class ResourceExhausted(DomainError):
     """Too much is asked at once, or of a quota."""
+
+
+class Unauthenticated(DomainError):
+    """Nobody knows who calls."""
+
+
+class PermissionDenied(DomainError):
+    """The caller is known, and may not do this."""

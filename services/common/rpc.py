@@ -2,22 +2,30 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from services.common import errors
+from services.common.identity.certificates import (
+    Certificates,
+    RenewedChannel,
+    channel_credentials,
+)
 
 log = logging.getLogger(__name__)
 
 DOMAIN = "zhengming"
 """google.rpc.ErrorInfo.domain of every error."""
+
+RETRY_AFTER = "retry_after_s"
+"""Metadata of an error that names the seconds after which the call may succeed."""
 
 MAX_MESSAGE_BYTES = 64 << 20
 """Largest message either way: 200,000 marks in columns are about 20 MiB."""
@@ -33,18 +41,27 @@ _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ResourceExhausted, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.Unavailable, grpc.StatusCode.UNAVAILABLE),
+    (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
 )
 
 Registration = Callable[[grpc.Server], None]
 
 
 def to_status_proto(error: errors.DomainError) -> status_pb2.Status:
-    """Turn an error into a google.rpc.Status with exactly one ErrorInfo (AIP-193)."""
+    """Turn an error into a google.rpc.Status with exactly one ErrorInfo (AIP-193).
+
+    Where the error says when to come again, a RetryInfo goes with it.
+    """
     code = next(code for kind, code in _CODES if isinstance(error, kind))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    detail = any_pb2.Any()
-    detail.Pack(info)
-    return status_pb2.Status(code=code.value[0], message=str(error), details=[detail])
+    status = status_pb2.Status(code=code.value[0], message=str(error))
+    status.details.add().Pack(info)
+    if RETRY_AFTER in error.metadata:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(int(error.metadata[RETRY_AFTER]))
+        status.details.add().Pack(retry)
+    return status
 
 
 def to_domain_error(error: grpc.RpcError) -> errors.DomainError | None:
@@ -144,8 +161,10 @@ def _abort(context: Any, error: Exception, method: str) -> Any:
 class Running:
     """A started server."""
 
-    def __init__(self, server: grpc.Server, checks: health.HealthServicer, port: int) -> None:
-        self.port = port
+    def __init__(
+        self, server: grpc.Server, checks: health.HealthServicer, ports: Sequence[int]
+    ) -> None:
+        self.ports, self.port = tuple(ports), ports[0]
         self._server, self._checks = server, checks
         self._stopped = threading.Event()
 
@@ -155,32 +174,75 @@ class Running:
         self._server.stop(grace_s).wait()
 
 
-def start(registrations: Iterable[Registration], address: str, workers: int = 16) -> Running:
-    """Serve on an address such as "127.0.0.1:50051"; port 0 takes a free one.
+@dataclass(frozen=True)
+class Door:
+    """Where a server listens, and how.
+
+    Attributes:
+        address: such as "127.0.0.1:50051"; port 0 takes a free one.
+        credentials: of TLS; None: anybody, in clear.
+    """
+
+    address: str
+    credentials: grpc.ServerCredentials | None = None
+
+
+def start(
+    registrations: Iterable[Registration],
+    doors: Sequence[Door],
+    guard: grpc.ServerInterceptor | None = None,
+    workers: int = 16,
+) -> Running:
+    """Serve behind one or more doors; `guard` is asked before every handler.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[ErrorInterceptor()],
+        interceptors=[ErrorInterceptor(), *([] if guard is None else [guard])],
         options=[*OPTIONS, ("grpc.so_reuseport", 0)],
     )
     for register in registrations:
         register(server)
     checks = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise errors.Unavailable(
-            "ADDRESS_IN_USE", f"cannot listen on {address}: is it in use?", address=address
-        ) from error
+    ports = []
+    for door in doors:
+        try:
+            ports.append(_open(server, door))
+        except RuntimeError as error:
+            raise errors.Unavailable(
+                "ADDRESS_IN_USE",
+                f"cannot listen on {door.address}: is it in use?",
+                address=door.address,
+            ) from error
     server.start()
     checks.set("", health_pb2.HealthCheckResponse.SERVING)
-    return Running(server, checks, port)
+    return Running(server, checks, ports)
 
 
-def connect(address: str) -> grpc.Channel:
-    """Open a channel to one of our servers."""
-    return grpc.insecure_channel(address, options=list(OPTIONS))
+def _open(server: grpc.Server, door: Door) -> int:
+    if door.credentials is None:
+        return server.add_insecure_port(door.address)
+    return server.add_secure_port(door.address, door.credentials)
+
+
+def connect(
+    address: str, certificates: Callable[[], Certificates] | None = None, token: str = ""
+) -> grpc.Channel:
+    """Open a channel to one of our servers.
+
+    Args:
+        address: HOST:PORT.
+        certificates: what to show and whom to trust, as they are now; None: in clear.
+        token: shown besides, or instead of a certificate.
+    """
+    if certificates is None:
+        return grpc.insecure_channel(address, options=list(OPTIONS))
+    return RenewedChannel(
+        certificates,
+        lambda found: grpc.secure_channel(
+            address, channel_credentials(found, token), options=list(OPTIONS)
+        ),
+    )

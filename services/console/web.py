@@ -14,9 +14,9 @@ from werkzeug.exceptions import HTTPException
 
 from services.common import errors, rpc
 from services.common.clock import Clock
+from services.common.quota import Limits, Rate
 from services.console import language, limits, plots
 from services.console.accounts import Account, Accounts
-from services.console.limits import Limits, Rate
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
