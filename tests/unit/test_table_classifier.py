@@ -6,7 +6,7 @@ import pytest
 
 from services.common.errors import InvalidArgument
 from services.scoring.tables import calibration
-from services.scoring.tables.candidates import Candidate, blend_shares
+from services.scoring.tables.candidates import Candidate, blend_shares, worth_going_on
 from services.scoring.tables.estimator import TableClassifier, figures
 from services.scoring.tables.features import GROUPS, LABELS, Table, group_of, learn_describer
 from services.scoring.tables.graph import Edges
@@ -215,6 +215,17 @@ def test_shares_add_up_to_one_and_links_that_only_add_noise_get_none():
     assert noisy == {own: 1.0}
     assert sum(better.values()) == pytest.approx(1)
     assert better[links] > 0.5
+
+
+def test_a_candidate_far_behind_in_one_fold_is_out_and_a_close_one_stays():
+    chance = np.random.default_rng(7)
+    label = (chance.random(400) < 0.4).astype(float)
+    good = 3 * (label - 0.5) + chance.normal(size=400)
+    first, close, far = (Candidate(view, "random") for view in ("own", "all", "links"))
+
+    odds = {first: good, close: good + chance.normal(scale=0.3, size=400), far: -good}
+
+    assert worth_going_on(odds, label) == (first, close)
 
 
 def test_probabilities_are_calibrated_out_of_fold():

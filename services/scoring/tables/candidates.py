@@ -156,6 +156,23 @@ def blend_shares(odds: Mapping[Candidate, Floats], label: Floats) -> dict[Candid
     return plain if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)) else shares
 
 
+def worth_going_on(odds: Mapping[Candidate, Floats], label: Floats) -> tuple[Candidate, ...]:
+    """The candidates that one fold does not rule out: a race (Maron & Moore 1994, NIPS 6).
+
+    Out is what loses to the best by a tenth of its log loss and three standard errors of the
+    paired difference; such a candidate would get no share, and folds cost time.
+    """
+    losses = {c: calibration.log_losses(probabilities(o), label) for c, o in odds.items()}
+    best = min(losses.values(), key=lambda each: float(each.mean()))
+
+    def is_behind(each: Floats) -> bool:
+        behind = each - best
+        error = behind.std(ddof=1) / np.sqrt(len(behind))
+        return bool(behind.mean() > max(0.1 * best.mean(), 3 * error))
+
+    return tuple(c for c, each in losses.items() if not is_behind(each))
+
+
 def blended(odds: Mapping[Candidate, Floats], shares: Mapping[Candidate, float]) -> Floats:
     """The log-odds of the blend, (rows,)."""
     return np.asarray(sum(share * odds[candidate] for candidate, share in shares.items()))

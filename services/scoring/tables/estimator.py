@@ -23,6 +23,7 @@ from services.scoring.tables.candidates import (
     loss,
     probabilities,
     train,
+    worth_going_on,
 )
 from services.scoring.tables.columns import Floats, Ints, encode
 from services.scoring.tables.features import (
@@ -268,6 +269,10 @@ class TableClassifier:
                     )
 
             list(threads.map(judge, candidates))
+            if part == 0:
+                asked = label[held]
+                first = {c: min(scores[c][:, held], key=lambda o: loss(o, asked)) for c in scores}
+                candidates = worth_going_on(first, asked)
         best = {c: int(np.argmin([loss(s, label) for s in scores[c]])) for c in candidates}
         odds = {c: scores[c][best[c]] for c in candidates}
         shares = blend_shares(odds, label)
