@@ -10,6 +10,7 @@ BENCHMARKS = (
     "bench_arbitration",
     "bench_attack",
     "bench_truth",
+    "bench_scoring",
 )
 
 

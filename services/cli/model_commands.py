@@ -27,7 +27,13 @@ def fit(
     from services.cli.model import fit_file
 
     card = fit_file(train, id_column, label, out, edges, seed, positive)
-    show(card if Target.as_json else card["cross_validation"])
+    if Target.as_json:
+        show(card)
+        return
+    told = card["cross_validation"]
+    figures = {name: value for name, value in told.items() if not isinstance(value, dict)}
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in told["shares"].items())
+    show(figures | {"blend": shares})
 
 
 @app.command()

@@ -80,13 +80,6 @@ def log_losses(probability: Floats, label: Floats) -> Floats:
     return -np.where(label > 0, np.log(clipped), np.log(1 - clipped))
 
 
-def expected_calibration_error(probability: Floats, label: Floats) -> float:
-    """ECE over ten equal bins (Naeini et al. 2015, AAAI)."""
-    place = np.minimum((probability * 10).astype(np.int64), 9)
-    gaps = np.bincount(place, weights=probability - label, minlength=10)
-    return float(np.abs(gaps).sum() / len(label))
-
-
 def _odds(score: Floats) -> Floats:
     return np.asarray(np.log(score) - np.log1p(-score))
 

@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.common.errors import InvalidArgument, NotFound
+from services.scoring.tables.candidates import VIEWS, Part
 from services.scoring.tables.columns import Column, Floats
-from services.scoring.tables.estimator import LINKED, Part, TableClassifier
+from services.scoring.tables.estimator import TableClassifier
 from services.scoring.tables.features import make_describer
 from services.scoring.tables.graph import Edges, Graph
 
-FORMAT = "zhengming-table-model/1"
+FORMAT = "zhengming-table-model/2"
 CARD, ROWS, EDGES = "card.json", "rows.parquet", "edges.parquet"
-_PARTS = ("parts", "columns", "number_reading", "calibration", "seed", "bag_count", "has_graph")
+_PARTS = ("parts", "columns", "number_reading", "calibration", "seed", "bag_count", "has_graph",
+          "without")  # fmt: skip
 
 
 def save(model: TableClassifier, folder: Path, about: dict[str, Any]) -> dict[str, Any]:
@@ -42,25 +44,26 @@ def save(model: TableClassifier, folder: Path, about: dict[str, Any]) -> dict[st
             written.append(next(files))
             booster.save_model(str(folder / written[-1]))
         parts[name] = {
+            "view": part.view,
             "share": part.share,
             "tree_count": part.tree_count,
             "features": list(part.names),
             "files": written,
         }
-    has_graph = LINKED in model.parts_
-    if has_graph:
+    if model.has_graph:
         _save_graph(model, folder)
     card: dict[str, Any] = {
         "format": FORMAT,
         **about,
         "seed": model.seed,
         "bag_count": model.bag_count,
+        "without": list(model.without),
         "columns": [
             {"name": c.name, "is_category": c.is_category, "levels": list(c.levels)}
             for c in model.describer_.columns
         ],
         "number_reading": model.describer_.reading,
-        "has_graph": has_graph,
+        "has_graph": model.has_graph,
         "parts": parts,
         "calibration": model.calibration_,
         "cross_validation": model.figures_,
@@ -87,7 +90,9 @@ def load(folder: Path) -> tuple[TableClassifier, dict[str, Any]]:
     absent = [key for key in _PARTS if key not in card] if isinstance(card, dict) else _PARTS
     if absent or card.get("format") != FORMAT:
         raise InvalidArgument("FILE_UNREADABLE", f"{folder / CARD} is no card of a table model")
-    model = TableClassifier(seed=card["seed"], bag_count=card["bag_count"])
+    model = TableClassifier(
+        seed=card["seed"], bag_count=card["bag_count"], without=tuple(card["without"])
+    )
     model.parts_ = {name: _load_part(folder, part) for name, part in card["parts"].items()}
     model.calibration_ = card["calibration"]
     model.figures_ = card.get("cross_validation", {})
@@ -120,7 +125,10 @@ def _load_part(folder: Path, part: dict[str, Any]) -> Part:
                 file=name,
             )
         boosters.append(booster)
-    return Part(tuple(part["features"]), part["tree_count"], tuple(boosters), part["share"])
+    if part["view"] not in VIEWS:
+        raise InvalidArgument("MODEL_FEATURES_MISMATCH", f"no view is called {part['view']}")
+    names = tuple(part["features"])
+    return Part(part["view"], names, part["tree_count"], tuple(boosters), part["share"])
 
 
 def _save_graph(model: TableClassifier, folder: Path) -> None:

@@ -1,89 +1,49 @@
-"""A yes/no classifier for any table: trees on a row's own features and on its links, blended."""
+"""A yes/no classifier for any table: trees on several views of a row, blended and calibrated."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from services.common.errors import InvalidArgument
-from services.scoring.tables import calibration, labels
+from services.scoring import domain
+from services.scoring.tables import calibration
+from services.scoring.tables.candidates import (
+    OWN_VIEW,
+    STYLES,
+    VIEWS,
+    Candidate,
+    Part,
+    blend_shares,
+    blended,
+    loss,
+    probabilities,
+    train,
+    worth_going_on,
+)
 from services.scoring.tables.columns import Floats, Ints, encode
 from services.scoring.tables.features import (
+    GROUPS,
+    LABELS,
+    Blocks,
     Describer,
     Features,
+    Rows,
     Table,
+    beside,
+    group_of,
     learn_describer,
-    named,
     repeated_row,
 )
 from services.scoring.tables.graph import Edges, RowLinks
 
-OWN, LINKED = "own", "linked"
-"""The two candidates: a row's own features, and these beside its links'."""
-
-TREES: Mapping[str, Any] = {
-    "objective": "binary",
-    "learning_rate": 0.03,
-    "num_leaves": 15,
-    "extra_trees": True,
-    "feature_fraction": 0.3,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-    "deterministic": True,
-    "force_col_wise": True,
-    "num_threads": 1,
-    "verbose": -1,
-}
-"""Random thresholds (Geurts et al. 2006) and few features a tree: many weak, unlike trees, which
-docs/tables.md measures beside LightGBM's defaults. One thread gives the same model everywhere."""
-
-TREE_COUNTS = (150, 300, 600, 900)
-"""Ensemble sizes of which cross-validation takes the one with the least log loss."""
-
-LINKED_SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Weights of the linked candidate in the blend that are tried against 0."""
-
 FOLD_COUNT = 5
 CLASS_ROWS = 10
 """Rows of each class below which nothing is learned: two a fold."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One candidate that takes part in the score.
-
-    Attributes:
-        names: its features in order.
-        tree_count: trees a booster.
-        boosters: one a seed; their log-odds are averaged.
-        share: its weight in the blend, (0, 1].
-    """
-
-    names: tuple[str, ...]
-    tree_count: int
-    boosters: tuple[lgb.Booster, ...]
-    share: float
-
-    def odds(self, features: Features) -> Floats:
-        """Mean log-odds, (rows,).
-
-        Raises:
-            InvalidArgument: MODEL_FEATURES_MISMATCH.
-        """
-        if features.names != self.names:
-            odd = set(features.names) ^ set(self.names)
-            raise InvalidArgument(
-                "MODEL_FEATURES_MISMATCH",
-                f"the model was fitted on other features: {', '.join(sorted(odd)) or 'order'}",
-                features=",".join(sorted(odd)),
-            )
-        each = [booster.predict(features.matrix, raw_score=True) for booster in self.boosters]
-        return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
 
 class TableClassifier:
@@ -93,21 +53,22 @@ class TableClassifier:
         describer_: how rows become features.
         label_: (rows,) the fitted labels, NaN where unknown.
         fold_: (rows,) the fold whose labels were hidden from the row, -1 where unlabelled.
-        parts_: the candidates in the blend.
+        parts_: the candidates in the blend, by name.
         calibration_: from blended scores to probabilities.
         figures_: cross-validated figures.
     """
 
-    def __init__(
-        self,
-        *,
-        seed: int = 7,
-        bag_count: int = 3,
-        candidates: tuple[str, ...] = (OWN, LINKED),
-    ) -> None:
+    def __init__(self, *, seed: int = 7, bag_count: int = 3, without: tuple[str, ...] = ()) -> None:
+        """Keep the settings.
+
+        Args:
+            seed: of folds and trees.
+            bag_count: boosters a part, grown from different seeds.
+            without: groups of features that are left out, to see what they are worth.
+        """
         self.seed = seed
         self.bag_count = bag_count
-        self.candidates = candidates
+        self.without = without
         self.describer_: Describer
         self.label_: Floats
         self.fold_: Ints
@@ -119,42 +80,29 @@ class TableClassifier:
         """Learn from the labelled rows; rows without label are neighbours only.
 
         Raises:
-            InvalidArgument: TRAINING_SET_TOO_SMALL, FIELD_OUT_OF_RANGE for an id given twice.
+            InvalidArgument: TRAINING_SET_TOO_SMALL, FIELD_OUT_OF_RANGE for an id given twice,
+                COLUMN_MISSING for a table with nothing to learn from.
         """
         _check(table, label)
         self.describer_ = learn_describer(table, edges)
         self.label_ = label
-        rows = np.flatnonzero(~np.isnan(label))
-        own = self.describer_.own(table.ids, self.describer_.values)
-        plain: dict[str, Features] = {OWN: own}
-        links = None
-        if self.describer_.graph is not None:
-            links = self.describer_.fitted_links()
-            plain[LINKED] = own.beside(self.describer_.linked(table.ids, links))
+        labelled = np.flatnonzero(~np.isnan(label))
+        every = self.describer_.fitted_rows()
+        rows = every.take(labelled)
         plain = {
-            name: features
-            for name, features in plain.items()
-            if features.names and (name in self.candidates or len(plain) == 1)
+            group: features.take(labelled)
+            for group, features in self.describer_.blocks(self.describer_.values, every).items()
+            if group not in self.without
         }
-        if not plain:
-            raise InvalidArgument("COLUMN_MISSING", "the table has no column to learn from")
-        shares, tree_counts = self._choose(plain, links, rows)
-        self.fold_ = np.full(len(label), -1, dtype=np.int64)
-        for fold, (_, held) in enumerate(self._folds(label[rows])):
-            self.fold_[rows[held]] = fold
-        final = {name: self._with_labels(name, plain[name], links, label, rows) for name in shares}
-        self.parts_ = {
-            name: Part(
-                features.names,
-                tree_counts[name],
-                tuple(
-                    self._train(features, label[rows], rows, tree_counts[name], self.seed + bag)
-                    for bag in range(self.bag_count)
-                ),
-                shares[name],
-            )
-            for name, features in final.items()
-        }
+        with_labels = rows.links is not None and LABELS not in self.without
+        candidates = _candidates(plain, with_labels)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            shares, tree_counts = self._choose(threads, candidates, plain, rows, labelled)
+            self.fold_ = np.full(len(label), -1, dtype=np.int64)
+            for fold, (_, held) in enumerate(self._folds(label[labelled])):
+                self.fold_[labelled[held]] = fold
+            blocks = self._beside_labels(plain, rows, shares, self.fold_[labelled], label)
+            self.parts_ = self._grow(threads, blocks, label[labelled], shares, tree_counts)
         return self
 
     def predict(self, table: Table, edges: Edges | None = None) -> Floats:
@@ -166,18 +114,45 @@ class TableClassifier:
             InvalidArgument: COLUMN_MISSING, FIELD_OUT_OF_RANGE, MODEL_FEATURES_MISMATCH.
         """
         values = encode(self.describer_.columns, table.texts, len(table))
-        own = self.describer_.own(table.ids, values)
-        features = {OWN: own}
-        if LINKED in self.parts_:
-            links = self.describer_.links(table.ids, edges)
-            linked = own.beside(self.describer_.linked(table.ids, links))
-            fold = np.where(links.own >= 0, np.append(self.fold_, -1)[self._row(links)], -1)
-            features[LINKED] = linked.beside(self._label_features(links, fold, self.label_))
+        rows = self.describer_.rows(table.ids, edges)
+        blocks = {
+            group: features
+            for group, features in self.describer_.blocks(values, rows).items()
+            if group not in self.without
+        }
+        if self.has_labels and rows.links is not None:
+            own = rows.links.own
+            fold = np.where(own >= 0, np.append(self.fold_, -1)[self._row(rows.links)], -1)
+            blocks[LABELS] = self._label_block(rows, fold, self.label_)
         odds = sum(
-            (part.share * part.odds(features[name]) for name, part in self.parts_.items()),
+            (
+                part.share * part.odds(beside(blocks, VIEWS[part.view]))
+                for part in self.parts_.values()
+            ),
             start=np.zeros(len(table)),
         )
-        return calibration.apply(self.calibration_, 1 / (1 + np.exp(-odds)))
+        return calibration.apply(self.calibration_, probabilities(odds))
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether links take part in the score."""
+        return any(part.view != OWN_VIEW for part in self.parts_.values())
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether neighbours' labels take part in the score."""
+        return any(group_of(name) == LABELS for part in self.parts_.values() for name in part.names)
+
+    def importances(self) -> list[tuple[str, str, float]]:
+        """(feature, its group, share of the trees' gain), each part by its share in the blend."""
+        gains: dict[str, float] = {}
+        for part in self.parts_.values():
+            each = [booster.feature_importance("gain") for booster in part.boosters]
+            gain = np.sum(each, axis=0)
+            for name, share in zip(part.names, gain / max(gain.sum(), 1e-300), strict=True):
+                gains[name] = gains.get(name, 0.0) + part.share * float(share)
+        ranked = sorted(gains.items(), key=lambda item: (-item[1], item[0]))
+        return [(name, group_of(name), gain) for name, gain in ranked]
 
     def _row(self, links: RowLinks) -> Ints:
         """The fitted row of each row asked about, or one past the last."""
@@ -188,132 +163,157 @@ class TableClassifier:
         splitter = StratifiedKFold(FOLD_COUNT, shuffle=True, random_state=self.seed + part)
         return list(splitter.split(label, label))
 
-    def _label_features(self, links: RowLinks, fold: Ints, label: Floats) -> Features:
+    def _label_block(self, rows: Rows, fold: Ints, label: Floats) -> Features:
         """What neighbours' labels tell each row, its own fold's labels hidden."""
-        assert self.describer_.graph is not None
-        result: Features | None = None
+        parts = []
         for hidden in np.unique(fold):
-            rows = np.flatnonzero(fold == hidden)
+            chosen = np.flatnonzero(fold == hidden)
             seen = label.copy()
             if hidden >= 0:
                 seen[self.fold_ == hidden] = np.nan
-            tables = labels.tabulate(self.describer_.graph, seen)
-            part = named(labels.label_features(tables, links.take(rows)), len(rows))
-            if result is None:
-                result = Features(part.names, np.zeros((len(fold), len(part.names))))
-            result.matrix[rows] = part.matrix
-        if result is None:
-            tables = labels.tabulate(self.describer_.graph, label)
-            return named(labels.label_features(tables, links), 0)
-        return result
+            parts.append((chosen, self.describer_.label_block(rows.take(chosen), seen)))
+        if not parts:
+            return self.describer_.label_block(rows, label)
+        matrix = np.zeros((rows.count, len(parts[0][1].names)))
+        for chosen, part in parts:
+            matrix[chosen] = part.matrix
+        return Features(parts[0][1].names, matrix)
 
-    def _with_labels(
-        self, name: str, plain: Features, links: RowLinks | None, label: Floats, rows: Ints
-    ) -> Features:
-        """The rows' features, for the linked candidate with neighbours' labels out of fold."""
-        part = Features(plain.names, plain.matrix[rows])
-        if name != LINKED or links is None:
-            return part
-        return part.beside(self._label_features(links.take(rows), self.fold_[rows], label))
+    def _beside_labels(
+        self,
+        plain: Blocks,
+        rows: Rows,
+        candidates: Mapping[Candidate, Any],
+        fold: Ints,
+        label: Floats,
+    ) -> dict[str, Features]:
+        """The blocks, with neighbours' labels out of fold where a candidate looks at them."""
+        uses = any(LABELS in VIEWS[candidate.view] for candidate in candidates)
+        if not uses or rows.links is None or LABELS in self.without:
+            return dict(plain)
+        return {**plain, LABELS: self._label_block(rows, fold, label)}
 
-    def _train(
-        self, features: Features, label: Floats, rows: Ints, tree_count: int, seed: int
-    ) -> lgb.Booster:
-        categories = set(self.describer_.category_names)
-        places = [place for place, name in enumerate(features.names) if name in categories]
-        # Leaves of twenty rows would leave a table of a hundred without a single split.
-        leaf_rows = min(20, max(3, len(rows) // 100))
-        return lgb.train(
-            {**TREES, "seed": seed, "min_data_in_leaf": leaf_rows},
-            lgb.Dataset(
-                features.matrix,
-                label,
-                feature_name=[f"f{place}" for place in range(len(features.names))],
-                categorical_feature=places,
-                free_raw_data=True,
-            ),
-            tree_count,
-        )
+    def _grow(
+        self,
+        threads: ThreadPoolExecutor,
+        blocks: Blocks,
+        label: Floats,
+        shares: Mapping[Candidate, float],
+        tree_counts: Mapping[Candidate, int],
+    ) -> dict[str, Part]:
+        parts = {}
+        for candidate, share in shares.items():
+            features = beside(blocks, VIEWS[candidate.view])
+            boosters = threads.map(
+                lambda seed, features=features, candidate=candidate: train(
+                    features,
+                    label,
+                    self.describer_.category_names,
+                    candidate.style,
+                    tree_counts[candidate],
+                    seed,
+                ),
+                range(self.seed, self.seed + self.bag_count),
+            )
+            parts[candidate.name] = Part(
+                candidate.view, features.names, tree_counts[candidate], tuple(boosters), share
+            )
+        return parts
 
     def _choose(
-        self, plain: dict[str, Features], links: RowLinks | None, rows: Ints
-    ) -> tuple[dict[str, float], dict[str, int]]:
+        self,
+        threads: ThreadPoolExecutor,
+        candidates: tuple[Candidate, ...],
+        plain: Blocks,
+        rows: Rows,
+        labelled: Ints,
+    ) -> tuple[dict[Candidate, float], dict[Candidate, int]]:
         """Cross-validate everything that is chosen: sizes, blend, calibration.
 
         The held-out fold's labels are hidden from all features of the rows trained on too, and
         among these every row again sees the labels of other inner folds only.
         """
-        label = self.label_[rows]
-        scores = {name: np.zeros((len(TREE_COUNTS), len(rows))) for name in plain}
+        label = self.label_[labelled]
+        scores = {c: np.zeros((len(STYLES[c.style].tree_counts), len(label))) for c in candidates}
         for part, (trained, held) in enumerate(self._folds(label)):
             seen = self.label_.copy()
-            seen[rows[held]] = np.nan
+            seen[labelled[held]] = np.nan
             self.fold_ = np.full(len(seen), -1, dtype=np.int64)
             for fold, (_, inner) in enumerate(self._folds(label[trained], part + 1)):
-                self.fold_[rows[trained[inner]]] = fold
-            for name, features in plain.items():
-                # Held-out rows are in no inner fold: they see all labels but their fold's.
-                both = self._with_labels(name, features, links, seen, rows)
-                booster = self._train(
-                    Features(both.names, both.matrix[trained]),
+                self.fold_[labelled[trained[inner]]] = fold
+            # Held-out rows are in no inner fold: they see all labels but their fold's.
+            blocks = self._beside_labels(
+                plain, rows, dict.fromkeys(candidates), self.fold_[labelled], seen
+            )
+
+            def judge(
+                candidate: Candidate,
+                blocks: Blocks = blocks,
+                trained: Ints = trained,
+                held: Ints = held,
+            ) -> None:
+                features = beside(blocks, VIEWS[candidate.view])
+                counts = STYLES[candidate.style].tree_counts
+                booster = train(
+                    features.take(trained),
                     label[trained],
-                    trained,
-                    TREE_COUNTS[-1],
+                    self.describer_.category_names,
+                    candidate.style,
+                    counts[-1],
                     self.seed,
                 )
-                for place, count in enumerate(TREE_COUNTS):
-                    scores[name][place, held] = booster.predict(
-                        both.matrix[held], raw_score=True, num_iteration=count
+                asked = features.matrix[held]
+                for place, count in enumerate(counts):
+                    scores[candidate][place, held] = booster.predict(
+                        asked, raw_score=True, num_iteration=count, num_threads=1
                     )
-        best = {name: int(np.argmin([_loss(s, label) for s in scores[name]])) for name in scores}
-        odds = {name: scores[name][best[name]] for name in scores}
+
+            list(threads.map(judge, candidates))
+            if part == 0:
+                asked = label[held]
+                first = {c: min(scores[c][:, held], key=lambda o: loss(o, asked)) for c in scores}
+                candidates = worth_going_on(first, asked)
+        best = {c: int(np.argmin([loss(s, label) for s in scores[c]])) for c in candidates}
+        odds = {c: scores[c][best[c]] for c in candidates}
         shares = blend_shares(odds, label)
-        blended = sum((shares[n] * odds[n] for n in shares), start=np.zeros(len(rows)))
-        score = 1 / (1 + np.exp(-blended))
+        score = probabilities(blended(odds, shares))
         self.calibration_, probability = calibration.choose(score, label, self.seed)
         self.figures_ = figures(probability, label) | {
-            "rows": len(rows),
+            "rows": len(label),
             "positives": int(label.sum()),
-            "candidates": {n: figures(1 / (1 + np.exp(-o)), label) for n, o in odds.items()},
-            "shares": shares,
+            "candidates": {c.name: figures(probabilities(o), label) for c, o in odds.items()},
+            "shares": {c.name: share for c, share in shares.items()},
         }
-        return shares, {name: TREE_COUNTS[best[name]] for name in shares}
-
-
-def blend_shares(odds: dict[str, Floats], label: Floats) -> dict[str, float]:
-    """How much each candidate counts: the links only where they lower the log loss by more than
-    one standard error of the paired difference (Breiman et al. 1984, one-standard-error rule).
-    """
-    if len(odds) == 1:
-        return dict.fromkeys(odds, 1.0)
-
-    def losses(share: float) -> Floats:
-        blended = share * odds[LINKED] + (1 - share) * odds[OWN]
-        return calibration.log_losses(1 / (1 + np.exp(-blended)), label)
-
-    plain = losses(0.0)
-    tried = {share: losses(share) for share in LINKED_SHARES}
-    share = min(tried, key=lambda s: float(tried[s].mean()))
-    gain = plain - tried[share]
-    if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
-        return {OWN: 1.0}
-    return {name: s for name, s in ((OWN, 1 - share), (LINKED, share)) if s > 0}
+        return shares, {c: STYLES[c.style].tree_counts[best[c]] for c in shares}
 
 
 def figures(probability: Floats, label: Floats) -> dict[str, float]:
     """How good probabilities are: ranking, decision at 0.5, calibration."""
-    return {
-        "auc": float(roc_auc_score(label, probability)),
-        "pr_auc": float(average_precision_score(label, probability)),
+    return domain.metrics(probability, label > 0) | {
         "f1": float(f1_score(label, probability >= 0.5, zero_division=0.0)),
-        "ece": calibration.expected_calibration_error(probability, label),
         "log_loss": float(calibration.log_losses(probability, label).mean()),
-        "brier": float(np.mean((probability - label) ** 2)),
     }
 
 
-def _loss(odds: Floats, label: Floats) -> float:
-    return float(calibration.log_losses(1 / (1 + np.exp(-odds)), label).mean())
+def _candidates(plain: Blocks, with_labels: bool) -> tuple[Candidate, ...]:
+    """The views that differ, in every style that is tried on them."""
+    there = [g for g in GROUPS if g in plain or (g == LABELS and with_labels)]
+    found: list[Candidate] = []
+    seen: set[tuple[str, ...]] = set()
+    for view, groups in VIEWS.items():
+        held = tuple(group for group in groups if group in there)
+        if not held or held in seen:
+            continue
+        seen.add(held)
+        whole = held == tuple(there)
+        found += [
+            Candidate(view, name)
+            for name, style in STYLES.items()
+            if view in style.views or (whole and "all" in style.views)
+        ]
+    if not found:
+        raise InvalidArgument("COLUMN_MISSING", "the table has no column to learn from")
+    return tuple(found)
 
 
 def _check(table: Table, label: Floats) -> None:

@@ -1,14 +1,15 @@
-"""The features of a row: its columns, its number, its links; everything but labels, in order."""
+"""The features of a row by group: its columns, its number, its links, what its neighbours are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.scoring.tables import alike, labels
 from services.scoring.tables import links as link_figures
-from services.scoring.tables.columns import Column, Floats, Texts, encode, plan_columns
+from services.scoring.tables.columns import Column, Floats, Ints, Texts, encode, plan_columns
 from services.scoring.tables.graph import (
     Edges,
     Graph,
@@ -41,6 +42,13 @@ class Table:
         return len(self.ids)
 
 
+COLUMNS, NUMBER, LINKS = "columns", "number", "links"
+NEIGHBOURS, LABELS = "neighbours", "labels"
+GROUPS = (COLUMNS, NUMBER, LINKS, NEIGHBOURS, LABELS)
+"""A row's own columns; its id as a phone number; whom it is linked to; the means of their columns;
+what is known of their labels."""
+
+
 @dataclass(frozen=True)
 class Features:
     """Named columns of floats, shape (rows, len(names)); NaN is missing."""
@@ -48,16 +56,60 @@ class Features:
     names: tuple[str, ...]
     matrix: Floats
 
-    def beside(self, other: "Features") -> "Features":
-        """These columns, then the other's."""
-        return Features(self.names + other.names, np.hstack([self.matrix, other.matrix]))
+    def take(self, rows: Ints) -> "Features":
+        """Some rows, in the order asked."""
+        return Features(self.names, self.matrix[rows])
 
 
-def named(features: link_figures.Named, row_count: int) -> Features:
-    """Columns in the order they were described."""
+Blocks = Mapping[str, Features]
+"""Features of the same rows by group; groups without features are absent."""
+
+
+def beside(blocks: Blocks, groups: Sequence[str]) -> Features:
+    """The features of some groups side by side, in the order of `groups`."""
+    parts = [blocks[group] for group in groups if group in blocks]
+    names = tuple(name for part in parts for name in part.names)
+    return Features(names, np.hstack([part.matrix for part in parts]))
+
+
+def named(group: str, features: link_figures.Named, row_count: int) -> Features:
+    """Columns in the order they were described, named GROUP:NAME so that none is a column's."""
+    names = tuple(f"{group}:{name}" for name in features)
     if not features:
-        return Features((), np.zeros((row_count, 0)))
-    return Features(tuple(features), np.column_stack(list(features.values())))
+        return Features(names, np.zeros((row_count, 0)))
+    return Features(names, np.column_stack(list(features.values())))
+
+
+def group_of(name: str) -> str:
+    """The group of a feature's name."""
+    group, _, rest = name.partition(":")
+    return group if rest and group in GROUPS else COLUMNS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to describe beyond their columns.
+
+    Attributes:
+        count: how many.
+        numbers: their ids as phone numbers, None where ids are none.
+        links: whom they are linked to, None without edges.
+        nodes: the numbers of the graph's nodes, then of the links' new ones; None likewise.
+    """
+
+    count: int
+    numbers: Numbers | None
+    links: RowLinks | None
+    nodes: Numbers | None
+
+    def take(self, rows: Ints) -> "Rows":
+        """Some rows, in the order asked."""
+        return Rows(
+            len(rows),
+            None if self.numbers is None else self.numbers.take(rows),
+            None if self.links is None else self.links.take(rows),
+            self.nodes,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +124,7 @@ class Describer:
         graph: over the fitted rows and their neighbours, None without edges.
         link_tables: figures of the graph's nodes.
         node_numbers: the graph's nodes as phone numbers.
+        kinds: of the fitted rows' links and numbers, for rates of what is alike.
     """
 
     columns: tuple[Column, ...]
@@ -81,46 +134,69 @@ class Describer:
     graph: Graph | None = None
     link_tables: link_figures.LinkTables | None = None
     node_numbers: Numbers | None = None
+    kinds: alike.Kinds | None = None
 
     @property
     def category_names(self) -> tuple[str, ...]:
         """The columns whose values are codes."""
         return tuple(column.name for column in self.columns if column.is_category)
 
-    def own(self, ids: Sequence[str], values: Floats) -> Features:
-        """What a row tells by itself: its columns and its number."""
-        own = Features(tuple(column.name for column in self.columns), values)
+    def rows(self, ids: Sequence[str], edges: Edges | None) -> Rows:
+        """Any rows, with the fitted graph's links and those given."""
+        links = None if self.graph is None else links_of(self.graph, ids, edges)
+        return self._rows(ids, links)
+
+    def fitted_rows(self) -> Rows:
+        """The fitted rows."""
+        links = None if self.graph is None else fitted_links(self.graph)
+        return self._rows(self.ids, links)
+
+    def _rows(self, ids: Sequence[str], links: RowLinks | None) -> Rows:
         if self.reading is None:
-            return own
-        return own.beside(Features(NUMBER_FEATURES, parse_numbers(ids, self.reading).matrix()))
+            return Rows(len(ids), None, links, None)
+        nodes = None
+        if self.graph is not None and links is not None:
+            texts = pa.concat_arrays([self.graph.ids, links.new_ids]).to_pylist()
+            nodes = parse_numbers(texts, self.reading)
+        return Rows(len(ids), parse_numbers(ids, self.reading), links, nodes)
 
-    def linked(self, ids: Sequence[str], links: RowLinks) -> Features:
-        """What a row's links tell without any label."""
-        assert self.graph is not None and self.link_tables is not None
-        features = link_figures.link_features(self.link_tables, links)
-        if self.reading is not None and self.node_numbers is not None:
-            nodes = pa.concat_arrays([self.graph.ids, links.new_ids]).to_pylist()
-            features |= link_figures.number_link_features(
-                parse_numbers(ids, self.reading),
-                parse_numbers(nodes, self.reading),
-                self.node_numbers,
-                links,
+    def blocks(self, values: Floats, rows: Rows) -> dict[str, Features]:
+        """Everything but labels, by group.
+
+        Args:
+            values: (rows, columns) encoded.
+            rows: the same rows.
+        """
+        found = {COLUMNS: Features(tuple(column.name for column in self.columns), values)}
+        if rows.numbers is not None:
+            digits = dict(zip(NUMBER_FEATURES, rows.numbers.matrix().T, strict=True))
+            found[NUMBER] = named(NUMBER, digits, rows.count)
+        if rows.links is not None and self.link_tables is not None:
+            links = link_figures.link_features(self.link_tables, rows.links)
+            if rows.numbers is not None and rows.nodes is not None and self.node_numbers:
+                links |= link_figures.number_link_features(
+                    rows.numbers, rows.nodes, self.node_numbers, rows.links
+                )
+            found[LINKS] = named(LINKS, links, rows.count)
+            numeric = [i for i, column in enumerate(self.columns) if not column.is_category]
+            means = link_figures.column_link_features(
+                self.values[:, numeric], [self.columns[i].name for i in numeric], rows.links
             )
-        numeric = [i for i, column in enumerate(self.columns) if not column.is_category]
-        features |= link_figures.column_link_features(
-            self.values[:, numeric], [self.columns[i].name for i in numeric], links
-        )
-        return named(features, len(ids))
+            found[NEIGHBOURS] = named(NEIGHBOURS, means, rows.count)
+        return {group: features for group, features in found.items() if features.names}
 
-    def links(self, ids: Sequence[str], edges: Edges | None) -> RowLinks:
-        """The links of any rows, the fitted graph's and those given."""
-        assert self.graph is not None
-        return links_of(self.graph, ids, edges)
+    def label_block(self, rows: Rows, label: Floats) -> Features:
+        """What the known labels tell of rows whose own labels are hidden in `label`.
 
-    def fitted_links(self) -> RowLinks:
-        """The links of the fitted rows."""
-        assert self.graph is not None
-        return fitted_links(self.graph)
+        Args:
+            rows: with links.
+            label: (fitted rows,) 0.0, 1.0, or NaN where hidden or unknown.
+        """
+        assert self.graph is not None and self.kinds is not None and rows.links is not None
+        tables = labels.tabulate(self.graph, label)
+        told = labels.label_features(tables, rows.links)
+        told |= alike.alike_features(self.kinds, label, rows.links, rows.numbers, rows.nodes)
+        return named(LABELS, told, rows.count)
 
 
 def learn_describer(table: Table, edges: Edges | None) -> Describer:
@@ -141,6 +217,8 @@ def make_describer(
     if edges is None or not len(edges.a):
         return Describer(columns, reading, ids, values)
     graph = build_graph(ids, edges)
+    nodes = None if reading is None else parse_numbers(graph.ids.to_pylist(), reading)
+    own = None if reading is None else parse_numbers(ids, reading)
     return Describer(
         columns,
         reading,
@@ -148,7 +226,8 @@ def make_describer(
         values,
         graph,
         link_figures.tabulate(graph),
-        None if reading is None else parse_numbers(graph.ids.to_pylist(), reading),
+        nodes,
+        alike.find_kinds(fitted_links(graph), own, nodes),
     )
 
 

@@ -1,7 +1,7 @@
 """What an id tells where it is a phone number: country, area, exchange, type, digit patterns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -62,6 +62,10 @@ class Numbers:
     def toll_free(self) -> npt.NDArray[np.bool_]:
         """Whether the called party pays."""
         return np.asarray(self.type == pn.PhoneNumberType.TOLL_FREE)
+
+    def take(self, rows: Ints) -> "Numbers":
+        """Some of the numbers, in the order asked."""
+        return Numbers(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def matrix(self) -> Floats:
         """The features NUMBER_FEATURES, shape (ids, 7), NaN where an id does not parse."""
