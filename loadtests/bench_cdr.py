@@ -42,12 +42,14 @@ def generate(path: Path, rows: int, numbers: int, seed: int) -> None:
                 pa.table(
                     {
                         "caller": pa.array(13_800_000_000 + caller).cast(pa.string()),
-                        "callee": pa.array(
-                            13_800_000_000 + rng.integers(0, numbers, count)
-                        ).cast(pa.string()),
+                        "callee": pa.array(13_800_000_000 + rng.integers(0, numbers, count)).cast(
+                            pa.string()
+                        ),
                         "started_at": written,
                         "duration_s": pa.array(talk).cast(pa.string()),
-                        "released_by": pa.array(np.array(["CALLER", "CALLEE"])[rng.integers(0, 2, count)]),
+                        "released_by": pa.array(
+                            np.array(["CALLER", "CALLEE"])[rng.integers(0, 2, count)]
+                        ),
                         "trunk": pa.array(np.array(["DOMESTIC", ""])[rng.integers(0, 2, count)]),
                         "imei": pa.array(860_000_000_000_000 + caller * 7).cast(pa.string()),
                         "cell": pa.array(
@@ -126,18 +128,18 @@ def main() -> None:
         print(f"{given.rows:,} records, {size / 2**20:,.0f} MiB, {datetime.now(UTC):%F}")
         rates = {}
         for work in WORK:
+            command = [sys.executable, "-m", "loadtests.bench_cdr", "--work", work]
             done = subprocess.run(
-                [sys.executable, "-m", "loadtests.bench_cdr", "--work", work, "--folder", str(folder)],
-                capture_output=True, text=True,
-            )  # fmt: skip
+                [*command, "--folder", str(folder)], capture_output=True, text=True
+            )
             if done.returncode:
                 print(f"{work:22} not run: {done.stderr.strip().splitlines()[-1]}")
                 continue
             taken, peak_mib, cpu = map(float, done.stdout.split())
             rates[work] = given.rows / taken
             print(
-                f"{work:22} {rates[work] / 1e6:6.2f} M rows/s   {cpu / given.rows * 1e6:5.2f} s CPU "
-                f"per M rows   peak {peak_mib:,.0f} MiB"
+                f"{work:22} {rates[work] / 1e6:6.2f} M rows/s   {cpu / given.rows * 1e6:5.2f} "
+                f"CPU s per M rows   peak {peak_mib:,.0f} MiB"
             )
         print(f"aggregate-cdr / scan   {rates['aggregate-cdr'] / rates['scan']:.2f}")
 

@@ -114,16 +114,19 @@ def purity(city: CityRows, alike: Mapping[str, F32]) -> dict[str, tuple[float, f
     """Share of the ten nearest of bad numbers that are bad, and of their very category."""
     have = has_behaviour(city)
     bad, category = city.bad[have], city.category[have]
-    found = {"by chance": (float(bad.mean()), float(np.mean([(category == c).mean() for c in category[bad]])))}
+    found = {
+        "by chance": (
+            float(bad.mean()),
+            float(np.mean([(category == c).mean() for c in category[bad]])),
+        )
+    }
     for name, embedding in alike.items():
         at = nearest(embedding)[0][bad][:, :10]
         found[name] = float(bad[at].mean()), float((category[at] == category[bad][:, None]).mean())
     return found
 
 
-def judged(
-    rows: list[F32], cities: list[CityRows], held: int
-) -> npt.NDArray[np.float64]:
+def judged(rows: list[F32], cities: list[CityRows], held: int) -> npt.NDArray[np.float64]:
     """Risk of the numbers of one city by a model of the others."""
     others = [i for i in range(len(cities)) if i != held]
     train = lgb.Dataset(
@@ -157,15 +160,21 @@ def main() -> None:
         }
         for i, city in enumerate(cities)
     ]
-    print(f"{len(cities)} cities, {sum(len(c.bad) for c in cities)} numbers, known: {BAD_POSTERIORS}")
+    print(
+        f"{len(cities)} cities, {sum(len(c.bad) for c in cities)} numbers, known: {BAD_POSTERIORS}"
+    )
     pure = [purity(city, a) for city, a in zip(cities, alike, strict=True)]
     for name in pure[0]:
         means = np.mean([p[name] for p in pure], axis=0)
-        print(f"of ten nearest of a bad number, {name:13} bad {means[0]:.3f}  same category {means[1]:.3f}")
+        print(
+            f"of ten nearest of a bad number, {name:13} bad {means[0]:.3f}  same category {means[1]:.3f}"
+        )
     near = [densities(city, a) for city, a in zip(cities, alike, strict=True)]
     variants = {
         "without": [city.rows for city in cities],
-        "standardised": [np.hstack([c.rows, n["standardised"]]) for c, n in zip(cities, near, strict=True)],
+        "standardised": [
+            np.hstack([c.rows, n["standardised"]]) for c, n in zip(cities, near, strict=True)
+        ],
         "leaves": [np.hstack([c.rows, n["leaves"]]) for c, n in zip(cities, near, strict=True)],
     }
     slices = {
@@ -183,7 +192,9 @@ def main() -> None:
         print(f"city {held + 1} of {len(cities)} judged", flush=True)
     for name in slices:
         base = np.array(found[name, "without"])
-        print(f"{name}: without AUC {base[:, 0].mean():.4f} PR-AUC {base[:, 1].mean():.4f} log loss {base[:, 2].mean():.4f}")
+        print(
+            f"{name}: without AUC {base[:, 0].mean():.4f} PR-AUC {base[:, 1].mean():.4f} log loss {base[:, 2].mean():.4f}"
+        )
         for variant in list(variants)[1:]:
             difference = np.array(found[name, variant]) - base
             mean = difference.mean(axis=0)

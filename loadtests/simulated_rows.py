@@ -45,7 +45,9 @@ class CityRows:
 
 def city_rows(seed: int, numbers: int, engine: Path) -> CityRows:
     """Simulate a city, import it, run features and arbitration, and read the rows."""
-    now_ms = int(datetime(END.year, END.month, END.day, tzinfo=UTC).timestamp() * 1000) - 8 * 3_600_000
+    now_ms = (
+        int(datetime(END.year, END.month, END.day, tzinfo=UTC).timestamp() * 1000) - 8 * 3_600_000
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(numbers, DAYS, seed, folder / "city", END)

@@ -27,6 +27,10 @@ HEAD = (
 )  # fmt: skip
 NUMBERS = ("13800138000", "13800138001", "13800138003", "+8613800138020", "02157696782", "95588")
 
+REFUSED = st.tuples(
+    st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), st.integers(0, 3 * 86_400_000)
+)
+
 
 def records() -> st.SearchStrategy[list[dict[str, Any]]]:
     """Calls of a few numbers within three days, crowded, so that every column has something."""
@@ -158,15 +162,12 @@ def aggregated(files: Sequence[Path], folder: Path, **more: Any) -> dict[tuple[s
     assert all(row["carrier"] == "CMCC" for row in rows)
     assert len({(row["number"], row["day"]) for row in rows}) == len(rows)
     return {
-        (row.pop("number"), row.pop("day").isoformat()): row
-        for row in rows
-        if row.pop("carrier")
+        (row.pop("number"), row.pop("day").isoformat()): row for row in rows if row.pop("carrier")
     }
 
 
 @settings(max_examples=150, deadline=None)
-@given(calls=records(), refused=st.lists(st.tuples(
-    st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), st.integers(0, 3 * 86_400_000)), max_size=3))  # fmt: skip
+@given(calls=records(), refused=st.lists(REFUSED, max_size=3))
 def test_every_column_is_what_counting_call_by_call_gives(
     tmp_path_factory: pytest.TempPathFactory,
     calls: list[dict[str, Any]],
@@ -218,9 +219,7 @@ def test_bad_rows_are_named_and_the_rest_is_counted(tmp_path: Path) -> None:
     file = tmp_path / "calls.csv"
     file.write_text(head + good + bad + good)
 
-    done = aggregate_files(
-        [file], tmp_path / "out.csv", "CMCC", rejects=tmp_path / "rejects.csv"
-    )
+    done = aggregate_files([file], tmp_path / "out.csv", "CMCC", rejects=tmp_path / "rejects.csv")
 
     with (tmp_path / "rejects.csv").open() as rejects:
         named = [(int(row["line"]), row["field"]) for row in csv.DictReader(rejects)]

@@ -85,8 +85,8 @@ def _orders(calls: npt.NDArray[Any], groups: I64, count: int) -> dict[str, npt.N
     groups = groups[order]
     in_minute = np.arange(1, len(keys) + 1) - np.searchsorted(keys, keys - (MINUTE_MS - 1))
     per_minute = np.zeros(count, dtype=np.int64)
-    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else []
     if len(groups):
+        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
         per_minute[groups[starts]] = np.maximum.reduceat(in_minute, starts)
     other = calls["other"][order]
     step = other[1:] - other[:-1]
@@ -118,7 +118,7 @@ def _callees(
     """Distinct callees, most calls to one, and calls from those called before on the day."""
     pairs = (groups << 31) | callees
     ordered = np.sort(pairs)
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else []
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
     known = ordered[starts]
     times = np.diff(np.append(starts, len(ordered)))
     of_group = known >> 31

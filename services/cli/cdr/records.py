@@ -24,7 +24,7 @@ CALL = np.dtype(
         ("area", "u8"), ("talk_s", "i4"), ("flags", "u1"),
     ]
 )  # fmt: skip
-"""A call as its caller's carrier counts it; `other` is the callee; texts are hashed, 0: not told."""
+"""A call from its caller's side; `other` is the callee; texts are hashed, 0: not told."""
 RECEIVED = np.dtype([("number", "i8"), ("other", "i8"), ("started_ms", "i8"), ("flags", "u1")])
 """The same call from the callee's side; `other` is the caller."""
 

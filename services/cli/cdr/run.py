@@ -165,7 +165,8 @@ class _Aggregation:
         for file, line, batch, calls, received in self._ahead(records, _tables(files)):
             self._calls.append(calls)
             self._received.append(received)
-            self._note(file, ((line + row, *why) for row, *why in sorted(batch.rejected)))
+            named = ((line + row, field, why) for row, field, why in sorted(batch.rejected))
+            self._note(file, named)
             self._outcome.records += batch.row_count
             read(batch.row_count)
         self._calls.finish()
@@ -180,9 +181,9 @@ class _Aggregation:
         self._crowds.finish()
 
         def rows(part: int) -> pa.Table:
-            spills = (self._calls, self._received, self._crowds)
-            table = behaviour(*(spill.read(part) for spill in spills), carrier)
-            for spill in spills:
+            calls, received = self._calls.read(part), self._received.read(part)
+            table = behaviour(calls, received, self._crowds.read(part), carrier)
+            for spill in (self._calls, self._received, self._crowds):
                 spill.drop(part)
             return table.cast(_SCHEMA)
 
