@@ -41,6 +41,7 @@ from services.console.accounts import Accounts
 from services.console.web import Upstream as ConsoleUpstream
 from services.console.web import create_app
 from services.features import server as features
+from services.features.similar.neighbours import Neighbours
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
@@ -207,7 +208,13 @@ class Application:
         server_address = _Late()
         stubs.own = server_address
         if "features" in names:
-            features_servicer = features.FeaturesServicer(store, stubs.ingest, operations, clock)
+            features_servicer = features.FeaturesServicer(
+                store,
+                stubs.ingest,
+                operations,
+                clock,
+                Neighbours(store, configuration.models / "neighbours"),
+            )
             registrations.append(lambda s: features.register(s, features_servicer))
         if "arbitration" in names:
             engine = Engine(store, in_store=configuration.store.startswith("clickhouse:"))

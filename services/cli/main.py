@@ -138,6 +138,41 @@ def import_files(
         raise typer.Exit(2)
 
 
+@app.command(name="aggregate-cdr")
+def aggregate_cdr(
+    files: Annotated[list[Path], typer.Argument(help="Call records: CSV, CSV.gz or Parquet.")],
+    out: Annotated[Path, typer.Option(help="Behaviour by number and day: Parquet, CSV, CSV.gz.")],
+    carrier: Annotated[str, typer.Option(help="Who tells.")],
+    refusals: Annotated[
+        Path | None, typer.Option(help="Callees who refused callers: number,callee,occurred_at.")
+    ] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Write rejected rows here.")] = None,
+    temporary: Annotated[
+        Path | None, typer.Option(help="Folder for what is put aside; default: beside --out.")
+    ] = None,
+) -> None:
+    """Call records to daily aggregates, at the carrier's: docs/cdr.md."""
+    from services.cli.cdr.run import aggregate_files
+
+    for path in [*files, *([refusals] if refusals else [])]:
+        if not path.exists():
+            raise typer.BadParameter(f"no file {path}")
+    with Progress(console=errors_console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("records", total=None)
+        done = asdict(
+            aggregate_files(
+                files, out, carrier, refusals, rejects, temporary,
+                lambda count: bar.update(task, advance=count),
+            )
+        )  # fmt: skip
+    first = done.pop("first_rejects")
+    show(done)
+    if not done["rows"]:
+        for file, line, field, reason in first:
+            errors_console.print(f"{file}:{line}: {field}: {reason}", markup=False)
+        raise typer.Exit(2)
+
+
 @app.command()
 def pipeline(
     as_of: Annotated[str, typer.Option(help="As of this time; default now.")] = "",

@@ -16,6 +16,8 @@ from services.common.wire import as_of_ms, check_batch, sorted_keys
 from services.features import domain, queries, signals
 from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
 from services.features.signals.firing import fired
+from services.features.similar import server as similar
+from services.features.similar.neighbours import Neighbours
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -36,8 +38,9 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         ingest: ingest_pb2_grpc.IngestServiceStub,
         operations: Operations,
         clock: Clock,
+        neighbours: Neighbours,
     ) -> None:
-        self._store, self._ingest = store, ingest
+        self._store, self._ingest, self._neighbours = store, ingest, neighbours
         self._operations, self._clock = operations, clock
 
     def BatchGetFeatures(
@@ -48,6 +51,8 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         keys, place = sorted_keys(request.number_keys)
         excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
         rows = compute(self._store, as_of_ms(request, self._clock), keys, excluded)
+        if not request.HasField("as_of_time"):
+            self._neighbours.note(keys, rows)
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
 
     def BatchGetSignals(
@@ -84,6 +89,22 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
             ]
         )
 
+    def FindSimilarNumbers(
+        self, request: pb.FindSimilarNumbersRequest, context: grpc.ServicerContext
+    ) -> pb.FindSimilarNumbersResponse:
+        """Search for numbers that call alike."""
+
+        def row(number: int) -> npt.NDArray[np.float32]:
+            return compute(self._store, self._clock(), np.array([number]))[0]
+
+        return similar.find_similar(self._store, self._neighbours, request, row)
+
+    def ListCampaigns(
+        self, request: pb.ListCampaignsRequest, context: grpc.ServicerContext
+    ) -> pb.ListCampaignsResponse:
+        """List numbers that seem to be worked together."""
+        return similar.list_campaigns(self._store, self._neighbours, request)
+
     def BuildFeatures(
         self, request: pb.BuildFeaturesRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
@@ -96,6 +117,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         # The cursor is taken first: what comes later is done again by the incremental path.
         tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
         count = build(self._store, run, as_of, tail.next_cursor, self._clock)
+        self._neighbours.build(run, as_of)
         return pb.BuildFeaturesResponse(run_id=str(run), number_count=count)
 
 

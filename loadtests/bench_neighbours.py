@@ -1,0 +1,229 @@
+"""Whether numbers that behave alike tell more: python -m loadtests.bench_neighbours [--cities N].
+
+Simulated cities, each with a seed of its own. A risk model learns from all cities but one and is
+judged on that one, with and without the density of known-bad neighbours as further columns; the
+differences are paired by city. Embeddings: standardised behaviour, and the leaves that a
+behaviour-only LightGBM (learned on the other cities) puts a number into. Known bad: two marks and
+more, or a posterior against the number; a number's own marks never count for itself.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import faiss
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import TruncatedSVD
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.preprocessing import OneHotEncoder
+
+from loadtests.simulated_rows import CityRows, city_rows
+from services.features.definitions import FEATURES
+from services.scoring.domain import PARAMETERS
+
+F32 = npt.NDArray[np.float32]
+K = 20
+TREES = 120
+RATE = 0.1
+LEAF_TREES = 60
+LEAF_DIMENSIONS = 32
+BEHAVIOUR = [
+    f.name for f in FEATURES if f.group == "behaviour" and f.name != "marks_per_answered_ratio"
+]
+FEW_MARKS = 1
+
+
+def standardised(rows: F32) -> F32:
+    """log1p, then zero mean and unit deviation; what is not known lies at the mean. (n, d)."""
+    logged = np.log1p(np.maximum(rows, 0))
+    mean, deviation = np.nanmean(logged, axis=0), np.nanstd(logged, axis=0)
+    scaled = (logged - mean) / np.where(deviation > 0, deviation, 1)
+    return np.ascontiguousarray(np.nan_to_num(np.clip(scaled, -5, 5)), dtype=np.float32)
+
+
+def leaves(train: list[tuple[F32, npt.NDArray[np.bool_]]], rows: F32) -> F32:
+    """Leaves of a behaviour-only model of other cities, one-hot and reduced, (n, d)."""
+    x, y = np.concatenate([t[0] for t in train]), np.concatenate([t[1] for t in train])
+    booster = lgb.train(
+        {**PARAMETERS, "objective": "binary", "seed": 1}, lgb.Dataset(x, y), LEAF_TREES
+    )
+    at = booster.predict(rows, pred_leaf=True).astype(np.int32)
+    hot = OneHotEncoder(handle_unknown="ignore").fit_transform(at)
+    return np.ascontiguousarray(
+        TruncatedSVD(LEAF_DIMENSIONS, random_state=1).fit_transform(hot), dtype=np.float32
+    )
+
+
+def nearest(embedding: F32) -> tuple[npt.NDArray[np.int64], F32]:
+    """The K nearest others of each row and their squared distances, (n, K)."""
+    index = faiss.IndexFlatL2(embedding.shape[1])
+    index.add(embedding)
+    distance, at = index.search(embedding, K + 1)
+    own = at == np.arange(len(at))[:, None]
+    own[~own.any(axis=1), -1] = True  # twins may crowd a row itself out
+    keep = ~own
+    return at[keep].reshape(-1, K), distance[keep].reshape(-1, K)
+
+
+def known_bad(city: CityRows) -> dict[str, npt.NDArray[np.float64]]:
+    """How bad each number is known to be, by what the marks say, (n,)."""
+    marks = city.rows[:, city.names.index("marks_count")]
+    parts = [city.rows[:, city.names.index(name)] for name in BAD_POSTERIORS]
+    return {
+        "two marks": (marks >= 2).astype(float),
+        "posterior": np.where(marks > 0, np.nan_to_num(sum(parts)), 0.0),
+    }
+
+
+BAD_POSTERIORS = ("posterior_illegal", "posterior_malicious", "posterior_marketing")
+
+
+def densities(city: CityRows, alike: Mapping[str, F32]) -> dict[str, F32]:
+    """By embedding: columns for the numbers of a city, NaN without behaviour, (n, columns)."""
+    have = has_behaviour(city)
+    found = {}
+    for name, embedding in alike.items():
+        at, distance = nearest(embedding)
+        scale = np.median(distance[:, -1]) + 1e-9
+        near = np.exp(-distance / scale)
+        columns = [distance.mean(axis=1)]
+        for bad in known_bad(city).values():
+            of_near = bad[have][at]
+            columns += [of_near.mean(axis=1), (of_near * near).sum(axis=1) / near.sum(axis=1)]
+        whole = np.full((len(have), len(columns)), np.nan, dtype=np.float32)
+        whole[have] = np.stack(columns, axis=1)
+        found[name] = whole
+    return found
+
+
+def has_behaviour(city: CityRows) -> npt.NDArray[np.bool_]:
+    """Which numbers carriers tell of, (n,)."""
+    return np.asarray(city.rows[:, city.names.index("active_days")] > 0)
+
+
+def behaviour(city: CityRows) -> F32:
+    """Behaviour of the numbers that have it, (m, d)."""
+    columns = [city.names.index(name) for name in BEHAVIOUR]
+    return city.rows[has_behaviour(city)][:, columns]
+
+
+def purity(city: CityRows, alike: Mapping[str, F32]) -> dict[str, tuple[float, float]]:
+    """Share of the ten nearest of bad numbers that are bad, and of their very category."""
+    have = has_behaviour(city)
+    bad, category = city.bad[have], city.category[have]
+    found = {
+        "by chance": (
+            float(bad.mean()),
+            float(np.mean([(category == c).mean() for c in category[bad]])),
+        )
+    }
+    for name, embedding in alike.items():
+        at = nearest(embedding)[0][bad][:, :10]
+        found[name] = float(bad[at].mean()), float((category[at] == category[bad][:, None]).mean())
+    return found
+
+
+def judged(rows: list[F32], cities: list[CityRows], held: int) -> npt.NDArray[np.float64]:
+    """Risk of the numbers of one city by a model of the others."""
+    others = [i for i in range(len(cities)) if i != held]
+    train = lgb.Dataset(
+        np.concatenate([rows[i] for i in others]),
+        np.concatenate([cities[i].bad for i in others]).astype(np.float32),
+    )
+    booster = lgb.train({**PARAMETERS, "learning_rate": RATE, "seed": 0}, train, TREES)
+    return np.asarray(booster.predict(rows[held]))
+
+
+def figures(risk: npt.NDArray[np.float64], bad: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """AUC, average precision, log loss."""
+    return np.array(
+        [roc_auc_score(bad, risk), average_precision_score(bad, risk), log_loss(bad, risk)]
+    )
+
+
+def main() -> None:
+    """Print what each set of columns adds, and how pure neighbourhoods are."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cities", type=int, default=6)
+    parser.add_argument("--numbers", type=int, default=12_000)
+    parser.add_argument("--rows", type=Path, help="Keep the rows here, and read them if there.")
+    given = parser.parse_args()
+    cities = read(given.cities, given.numbers, given.rows)
+    trained = [(behaviour(city), city.bad[has_behaviour(city)]) for city in cities]
+    alike = [
+        {
+            "standardised": standardised(behaviour(city)),
+            "leaves": leaves([t for j, t in enumerate(trained) if j != i], behaviour(city)),
+        }
+        for i, city in enumerate(cities)
+    ]
+    print(
+        f"{len(cities)} cities, {sum(len(c.bad) for c in cities)} numbers, known: {BAD_POSTERIORS}"
+    )
+    pure = [purity(city, a) for city, a in zip(cities, alike, strict=True)]
+    for name in pure[0]:
+        means = np.mean([p[name] for p in pure], axis=0)
+        print(
+            f"of ten nearest of a bad number, {name:13} bad {means[0]:.3f}  same category {means[1]:.3f}"
+        )
+    near = [densities(city, a) for city, a in zip(cities, alike, strict=True)]
+    variants = {
+        "without": [city.rows for city in cities],
+        "standardised": [
+            np.hstack([c.rows, n["standardised"]]) for c, n in zip(cities, near, strict=True)
+        ],
+        "leaves": [np.hstack([c.rows, n["leaves"]]) for c, n in zip(cities, near, strict=True)],
+    }
+    slices = {
+        "all": lambda c: np.ones(len(c.bad), dtype=bool),
+        f"at most {FEW_MARKS} mark": lambda c: c.rows[:, c.names.index("marks_count")] <= FEW_MARKS,
+        "no mark": lambda c: c.rows[:, c.names.index("marks_count")] == 0,
+    }
+    found: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = {}
+    for held, city in enumerate(cities):
+        for variant, rows in variants.items():
+            risk = judged(rows, cities, held)
+            for name, chosen in slices.items():
+                at = chosen(city)
+                found.setdefault((name, variant), []).append(figures(risk[at], city.bad[at]))
+        print(f"city {held + 1} of {len(cities)} judged", flush=True)
+    for name in slices:
+        base = np.array(found[name, "without"])
+        print(
+            f"{name}: without AUC {base[:, 0].mean():.4f} PR-AUC {base[:, 1].mean():.4f} log loss {base[:, 2].mean():.4f}"
+        )
+        for variant in list(variants)[1:]:
+            difference = np.array(found[name, variant]) - base
+            mean = difference.mean(axis=0)
+            error = difference.std(axis=0, ddof=1) / np.sqrt(len(difference))
+            shown = "  ".join(
+                f"{what} {m:+.4f} ± {e:.4f}"
+                for what, m, e in zip(("AUC", "PR-AUC", "log loss"), mean, error, strict=True)
+            )
+            print(f"  with {variant:13} {shown}")
+
+
+def read(count: int, numbers: int, kept: Path | None) -> list[CityRows]:
+    """Rows of cities 1 to count."""
+    cities = []
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(1, count + 1):
+            file = kept / f"city{seed}.npz" if kept else None
+            if file and file.exists():
+                with np.load(file) as saved:
+                    cities.append(CityRows(saved["numbers"], tuple(saved["names"].tolist()),
+                                           saved["rows"], saved["bad"], saved["category"]))  # fmt: skip
+                continue
+            city = city_rows(seed, numbers, Path(name) / "engine")
+            if file:
+                np.savez(file, numbers=city.numbers, names=np.array(city.names), rows=city.rows,
+                         bad=city.bad, category=city.category)  # fmt: skip
+            cities.append(city)
+    return cities
+
+
+if __name__ == "__main__":
+    main()

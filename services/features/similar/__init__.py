@@ -1,0 +1,1 @@
+"""Numbers that behave alike: an index to search, and campaigns. docs/similar.md."""

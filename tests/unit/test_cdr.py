@@ -1,0 +1,279 @@
+"""Call records become behaviour rows: a plain count of every column agrees on any records."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.cli.cdr.aggregate import COLUMNS
+from services.cli.cdr.run import aggregate_files
+from services.common.errors import InvalidArgument
+from services.common.numbering import parse_column
+from services.common.numbering.keys import wire
+from zhengming.ingest.v1 import ingest_pb2
+
+START_MS = 1_790_006_400_000  # 2026-09-22T00:00 in China
+HEAD = (
+    "caller", "callee", "started_at", "duration_s", "released_by", "ringing_s", "direction",
+    "trunk", "auth", "imei", "cell", "area",
+)  # fmt: skip
+NUMBERS = ("13800138000", "13800138001", "13800138003", "+8613800138020", "02157696782", "95588")
+
+REFUSED = st.tuples(
+    st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), st.integers(0, 3 * 86_400_000)
+)
+
+
+def records() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Calls of a few numbers within three days, crowded, so that every column has something."""
+    times = st.one_of(
+        st.integers(0, 3 * 86_400_000 - 1),
+        st.integers(0, 60).map(lambda i: 86_400_000 - 1_200_000 + i * 40_000),
+    )
+    return st.lists(
+        st.fixed_dictionaries(
+            {
+                "caller": st.sampled_from(NUMBERS),
+                "callee": st.sampled_from(NUMBERS),
+                "started": times,
+                "duration_s": st.sampled_from([0, 0, 4, 9, 10, 75]),
+                "released_by": st.sampled_from(["", "CALLER", "CALLEE", "NETWORK"]),
+                "ringing_s": st.sampled_from(["", "1.5", "3.5", "20"]),
+                "direction": st.sampled_from(["", "", "OUT", "IN"]),
+                "trunk": st.sampled_from(["", "DOMESTIC", "INTERNATIONAL"]),
+                "auth": st.sampled_from(["", "PASSED", "FAILED"]),
+                "imei": st.sampled_from(["", "860000000000001", "860000000000002"]),
+                "cell": st.sampled_from(["", "460-00-1", "460-00-2"]),
+                "area": st.sampled_from(["", "021", "0571"]),
+            }
+        ),
+        max_size=40,
+    )
+
+
+def counted(
+    calls: Sequence[dict[str, Any]], refused: Sequence[tuple[str, str, int]] = ()
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every column by number and day, counted call by call as docs/cdr.md words it."""
+    keys = dict(zip(NUMBERS, parse_column(list(NUMBERS)).keys.tolist(), strict=True))
+    out, heard = defaultdict(list), defaultdict(list)
+    for call in calls:
+        one = {**call, "from": keys[call["caller"]], "to": keys[call["callee"]]}
+        day = (date(2026, 9, 22) + timedelta(days=call["started"] // 86_400_000)).isoformat()
+        one["day"] = day
+        if call["direction"] != "IN" or call["trunk"] == "INTERNATIONAL":
+            out[one["from"], day].append(one)
+        if call["direction"] != "OUT":
+            heard[one["to"], day].append(one)
+    crowd = [
+        (one["from"], one["to"], one["day"], one["started"])
+        for some in out.values()
+        for one in some
+        if one["callee"] != "95588"
+    ]
+    rows = {}
+    for number, day in {*out, *heard}:
+        made = sorted(out[number, day], key=lambda one: (one["started"], one["to"]))
+        at = [one["started"] for one in made]
+        answered = [one for one in made if one["duration_s"] > 0]
+        callees = [one["to"] for one in made]
+        steps = sum(0 < b - a <= 10 for a, b in zip(callees, callees[1:], strict=False))
+        crowds = [min(len(made), 1)]
+        for who, callee, of_day, time in crowd:
+            if who == number and of_day == day:
+                same = [(w, t) for w, c, d, t in crowd if (c, d) == (callee, day)]
+                for _, begin in same:
+                    if begin <= time < begin + 600_000:
+                        crowds.append(len({w for w, t in same if begin <= t < begin + 600_000}))
+        rows[wire(number), day] = {
+            "calls_out": len(made),
+            "answered_out": len(answered),
+            "distinct_callees": len(set(callees)),
+            "ring_only_out": sum(
+                one["duration_s"] == 0
+                and (
+                    one["released_by"] == "CALLER"
+                    or (not one["released_by"] and one["ringing_s"] in ("1.5", "3.5"))
+                )
+                for one in made
+            ),
+            "short_calls_out": sum(one["duration_s"] < 10 for one in answered),
+            "talk_s": sum(one["duration_s"] for one in answered),
+            "calls_in": len(heard[number, day]),
+            "callbacks_in": sum(
+                any(a["to"] == one["from"] and a["started"] < one["started"] for a in made)
+                for one in heard[number, day]
+            ),
+            "night_calls_out": sum(
+                not 8 <= one["started"] % 86_400_000 / 3_600_000 < 21 for one in made
+            ),
+            "max_calls_per_callee": max((callees.count(c) for c in callees), default=0),
+            "max_calls_per_minute": max(
+                (sum(t <= u < t + 60_000 for u in at) for t in at), default=0
+            ),
+            "max_callers_share_callee": max(crowds),
+            "distinct_areas": len({_area(one) for one in made} - {""}),
+            "sequential_ratio": round(steps / (len(made) - 1), 4) if len(made) >= 5 else 0.0,
+            "imei_count": len({one["imei"] for one in made} - {""}),
+            "cell_count": len({one["cell"] for one in made} - {""}),
+            "intl_ingress_calls": sum(one["trunk"] == "INTERNATIONAL" for one in made),
+            "auth_failed_calls": sum(one["auth"] == "FAILED" for one in made),
+            "after_refusal_calls": sum(
+                any(
+                    (one["caller"], one["callee"]) == (who, callee) and since < one["started"]
+                    for who, callee, since in refused
+                )
+                for one in made
+            ),
+        }
+    return rows
+
+
+def _area(call: dict[str, Any]) -> str:
+    """As told, or where the number was issued: 1380013 is Beijing's, 021 Shanghai's."""
+    if call["area"]:
+        return str(call["area"])
+    issued = {"02157696782": "issued in Shanghai", "95588": ""}
+    return issued.get(call["callee"], "issued in Beijing")
+
+
+def write(path: Path, calls: Sequence[dict[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, HEAD, extrasaction="ignore")
+        writer.writeheader()
+        for call in calls:
+            at = datetime.fromtimestamp((START_MS + call["started"]) / 1000, UTC)
+            writer.writerow({**call, "started_at": at.isoformat(timespec="milliseconds")})
+    return path
+
+
+def aggregated(files: Sequence[Path], folder: Path, **more: Any) -> dict[tuple[str, str], Any]:
+    out = folder / "behaviour.parquet"
+    aggregate_files(files, out, "CMCC", temporary=folder, **more)
+    rows = pyarrow.parquet.read_table(out).to_pylist()
+    assert all(row["carrier"] == "CMCC" for row in rows)
+    assert len({(row["number"], row["day"]) for row in rows}) == len(rows)
+    return {
+        (row.pop("number"), row.pop("day").isoformat()): row for row in rows if row.pop("carrier")
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(calls=records(), refused=st.lists(REFUSED, max_size=3))
+def test_every_column_is_what_counting_call_by_call_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    calls: list[dict[str, Any]],
+    refused: list[tuple[str, str, int]],
+) -> None:
+    folder = tmp_path_factory.mktemp("cdr")
+    file = write(folder / "calls.csv", calls)
+    refusals = folder / "refusals.csv"
+    refusals.write_text(
+        "number,callee,occurred_at\n"
+        + "".join(f"{who},{callee},{START_MS + since}\n" for who, callee, since in refused)
+    )
+
+    found = aggregated([file], folder, refusals=refusals)
+
+    assert found == counted(calls, refused)
+
+
+@settings(max_examples=25, deadline=None)
+@given(calls=records(), cuts=st.lists(st.integers(0, 40), max_size=3))
+def test_records_in_many_files_give_what_one_file_gives(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[dict[str, Any]], cuts: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("cdr")
+    one = write(folder / "calls.csv", calls)
+    bounds = [0, *sorted(cuts), len(calls)]
+    pieces = [
+        write(folder / f"{i}.csv", calls[low:high])
+        for i, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
+    ]
+
+    found = aggregated(pieces[::-1], folder)
+
+    assert found == aggregated([one], folder)
+
+
+def test_bad_rows_are_named_and_the_rest_is_counted(tmp_path: Path) -> None:
+    head = "caller,callee,started_at,duration_s,answered,trunk\n"
+    good = "13800138000,13800138001,2026-09-22T10:00:00+08:00,5,yes,domestic\n"
+    bad = (
+        "1380,13800138001,2026-09-22T10:00:00+08:00,5,,\n"
+        "13800138000,,2026-09-22T10:00:00+08:00,5,,\n"
+        "13800138000,13800138001,2026-13-22T10:00:00+08:00,5,,\n"
+        "13800138000,13800138001,2026-09-22T10:00:00+08:00,-5,,\n"
+        "13800138000,13800138001,2026-09-22T10:00:00+08:00,x,,\n"
+        "13800138000,13800138001,2026-09-22T10:00:00+08:00,5,perhaps,\n"
+        "13800138000,13800138001,2026-09-22T10:00:00+08:00,5,,sideways\n"
+    )
+    file = tmp_path / "calls.csv"
+    file.write_text(head + good + bad + good)
+
+    done = aggregate_files([file], tmp_path / "out.csv", "CMCC", rejects=tmp_path / "rejects.csv")
+
+    with (tmp_path / "rejects.csv").open() as rejects:
+        named = [(int(row["line"]), row["field"]) for row in csv.DictReader(rejects)]
+    assert named == [
+        (3, "caller"), (4, "callee"), (5, "started_at"), (6, "duration_s"), (7, "duration_s"),
+        (8, "answered"), (9, "trunk"),
+    ]  # fmt: skip
+    assert (done.records, done.rejected, done.rows) == (9, 7, 2)
+    table = pyarrow.csv.read_csv(tmp_path / "out.csv")
+    assert sorted(table["calls_out"].to_pylist()) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-09-22T10:00:00+08:00", "2026-09-22 02:00:00Z", "2026-09-22 10:00:00", "1790042400000",
+     "20260922100000", "2026-09-22T02:00:00.000+00:00"],
+)  # fmt: skip
+def test_a_time_is_read_as_switches_write_it(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    other = "13800138000,13800138001,1790042400000,3\n13800138000,13800138001,x,3\n"
+    file.write_text(f"caller,callee,started_at,duration_s\n13800138000,95588,{written},3\n{other}")
+
+    aggregate_files([file], tmp_path / "out.csv", "CMCC")
+
+    rows = pyarrow.csv.read_csv(tmp_path / "out.csv").to_pylist()
+    row = next(row for row in rows if row["calls_out"])
+    assert (row["day"], row["max_calls_per_minute"]) == (date(2026, 9, 22), 2)
+
+
+def test_a_hotline_has_many_callers_and_no_crowd(tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    rows = [f"1380013{i:04d},95588,2026-09-22 10:00:{i % 60:02d},9" for i in range(50)]
+    rows += [f"1380013{i:04d},02157696782,2026-09-22 10:00:{i % 60:02d},9" for i in range(7)]
+    file.write_text("caller,callee,started_at,duration_s\n" + "\n".join(rows) + "\n")
+
+    aggregate_files([file], tmp_path / "out.csv", "CMCC")
+
+    table = pyarrow.csv.read_csv(tmp_path / "out.csv").to_pylist()
+    crowds = [row["max_callers_share_callee"] for row in table if row["calls_out"]]
+    assert sorted(crowds) == [1] * 43 + [7] * 7
+
+
+def test_a_file_without_a_needed_column_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    file.write_text("caller,callee,started_at\n13800138000,95588,2026-09-22 10:00:00\n")
+
+    with pytest.raises(InvalidArgument) as refused:
+        aggregate_files([file], tmp_path / "out.csv", "CMCC")
+
+    assert refused.value.reason == "COLUMN_MISSING"
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_columns_are_those_that_behaviour_is_submitted_in() -> None:
+    fields = [field.name for field in ingest_pb2.SubmitBehaviourRequest.DESCRIPTOR.fields]
+
+    assert set(COLUMNS[3:]) == set(fields[3:])
