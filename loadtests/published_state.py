@@ -4,7 +4,7 @@ import numpy as np
 
 from services.common.store import Store
 from services.reputation import queries
-from services.reputation.state import NAMES, Columns
+from services.reputation.published.packing import NAMES, Columns
 
 E164 = 1 << 60
 PREFIXES = np.array([86130, 86131, 86135, 86138, 86139, 86150, 86158, 86159, 86180, 86186, 86188])

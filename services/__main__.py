@@ -36,7 +36,7 @@ from services.features import server as features
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
-from services.reputation import feed_server
+from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
@@ -74,6 +74,7 @@ class Configuration:
         accounts: who may log in to the console.
         signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
         snapshots: folder of the feed's snapshot files.
+        published: folder of the published state; None: it is kept in memory alone.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         rate_scale: widens the console's rate limits, where many people share one address.
@@ -87,6 +88,7 @@ class Configuration:
     accounts: Path = Path("var/store.accounts.json")
     signing_key_file: Path = Path("var/store.signing.key")
     snapshots: Path = Path("var/store.snapshots")
+    published: Path | None = None
     console_address: str = ""
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
@@ -105,6 +107,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
         signing_key_file=Path(variables.get("ZHENGMING_SIGNING_KEY_FILE", f"{beside}.signing.key")),
         snapshots=Path(variables.get("ZHENGMING_SNAPSHOTS", f"{beside}.snapshots")),
+        published=Path(variables.get("ZHENGMING_PUBLISHED", f"{beside}.published")),
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
@@ -215,7 +218,8 @@ class Application:
             )
             registrations.append(lambda s: scoring.register(s, scoring_servicer))
         if "reputation" in names:
-            published = PublishedState()
+            published = PublishedState(configuration.published)
+            self._closing.append(published.close)
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
             publisher = Publisher(store, upstream, published, clock, configuration.max_churn)
             feed = Feed(
@@ -225,10 +229,10 @@ class Application:
                 clock,
             )
             reputation_servicer = reputation.ReputationServicer(
-                store, published, publisher, stubs.arbitration, operations, feed
+                store, published, publisher, stubs.arbitration, operations
             )
             feed_servicer = feed_server.FeedServicer(store, feed, clock, random.random)
-            registrations.append(lambda s: reputation.register(s, reputation_servicer))
+            registrations.append(lambda s: lookup.register(s, reputation_servicer))
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
             self._followers.append(publisher)
         self._running = rpc.start(registrations, configuration.address)
