@@ -1,4 +1,8 @@
-"""Composition root: python -m services [NAME...]; without a name, all services in one process."""
+"""Composition root: python -m services [NAME...]; without a name, all services in one process.
+
+`python -m services lookup` answers lookups alone, in ZHENGMING_WORKERS processes on one port, from
+the folder ZHENGMING_PUBLISHED; it needs no store.
+"""
 
 import hmac
 import logging
@@ -21,7 +25,7 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
-from services.common import rpc
+from services.common import rpc, workers
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import DomainError, InvalidArgument, Unavailable, out_of_range
 from services.common.feed.head import Signer
@@ -39,6 +43,7 @@ from services.ingest.commit import Committer
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
+from services.reputation.following import FollowedState
 from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
@@ -52,11 +57,14 @@ from zhengming.scoring.v1 import scoring_pb2_grpc
 log = logging.getLogger(__name__)
 
 CONSOLE = "console"
+LOOKUP = "lookup"
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+LOOKUP_PAUSE_S = 0.05
+"""How long a lookup process waits before it looks for a newer version."""
 TOUCHES = 10_000
 TOUCH_TIMEOUT_S = 20
 
@@ -75,6 +83,7 @@ class Configuration:
         signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
         snapshots: folder of the feed's snapshot files.
         published: folder of the published state; None: it is kept in memory alone.
+        workers: processes that answer lookups on one port, where only `lookup` runs.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         rate_scale: widens the console's rate limits, where many people share one address.
@@ -89,6 +98,7 @@ class Configuration:
     signing_key_file: Path = Path("var/store.signing.key")
     snapshots: Path = Path("var/store.snapshots")
     published: Path | None = None
+    workers: int = 1
     console_address: str = ""
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
@@ -111,6 +121,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
+        workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
     )
 
 
@@ -410,12 +421,41 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
+def lookup_process(folder: Path) -> workers.Starting:
+    """How a process begins that answers lookups from a folder another process writes."""
+
+    def start(address: str) -> Callable[[], None]:
+        followed = FollowedState(folder)
+        followed.poll()
+        followed.start(LOOKUP_PAUSE_S)
+        servicer = lookup.LookupServicer(followed)
+        running = rpc.start([lambda s: lookup.register(s, servicer)], address, shared=True)
+
+        def stop() -> None:
+            running.stop(GRACE_S)
+            followed.stop()
+
+        return stop
+
+    return start
+
+
 def main(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(
         level=logging.INFO,
         format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
     )
+    if list(names) == [LOOKUP]:
+        try:
+            configuration = environment(os.environ)
+        except DomainError as error:
+            print(f"{error.reason}: {error}", file=sys.stderr)
+            return 1
+        assert configuration.published is not None
+        return workers.serve(
+            configuration.address, configuration.workers, lookup_process(configuration.published)
+        )
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())

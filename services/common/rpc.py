@@ -155,8 +155,13 @@ class Running:
         self._server.stop(grace_s).wait()
 
 
-def start(registrations: Iterable[Registration], address: str, workers: int = 16) -> Running:
+def start(
+    registrations: Iterable[Registration], address: str, workers: int = 16, shared: bool = False
+) -> Running:
     """Serve on an address such as "127.0.0.1:50051"; port 0 takes a free one.
+
+    Args:
+        shared: several processes listen on the port, and each gets its share of the connections.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
@@ -164,7 +169,7 @@ def start(registrations: Iterable[Registration], address: str, workers: int = 16
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
         interceptors=[ErrorInterceptor()],
-        options=[*OPTIONS, ("grpc.so_reuseport", 0)],
+        options=[*OPTIONS, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
         register(server)

@@ -4,7 +4,7 @@ import logging
 import threading
 from pathlib import Path
 
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, Unavailable
 from services.reputation.published.shelf import Reader
 from services.reputation.snapshot import Snapshot, snapshot_of, with_records
 
@@ -16,14 +16,20 @@ class FollowedState:
 
     def __init__(self, folder: Path) -> None:
         self._reader = Reader(folder)
-        self._snapshot = Snapshot()
+        self._snapshot: Snapshot | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._fault = ""
 
     @property
     def snapshot(self) -> Snapshot:
-        """The newest snapshot that is whole."""
+        """The newest snapshot that is whole.
+
+        Raises:
+            Unavailable: NOT_READY, before the first one.
+        """
+        if self._snapshot is None:
+            raise Unavailable("NOT_READY", "the published state is not there yet", service="lookup")
         return self._snapshot
 
     def poll(self) -> bool:
@@ -39,7 +45,8 @@ class FollowedState:
         if found is None:
             return False
         mark, replaced, records = found
-        layers = list(self._snapshot.layers) if replaced is None else replaced
+        before = () if self._snapshot is None else self._snapshot.layers
+        layers = list(before) if replaced is None else replaced
         self._snapshot = snapshot_of(mark, with_records(layers, records))
         return True
 

@@ -251,8 +251,7 @@ class Publisher:
         live = [row for row in known if row["lineage"] == LIVE]
         held = self._state.snapshot
         if not live:
-            if held.version:
-                self._state.replace([], Mark())
+            self._state.replace([], Mark())
             return
         newest = _mark(live[-1])
         if any(_mark(row) == _mark_of(held) for row in live):
