@@ -20,12 +20,13 @@ from typing import Any
 import grpc
 from google.longrunning import operations_pb2_grpc
 
+from services import lookups
 from services.arbitration import server as arbitration
 from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
-from services.common import rpc, workers
+from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import DomainError, InvalidArgument, Unavailable, out_of_range
 from services.common.feed.head import Signer
@@ -43,7 +44,6 @@ from services.ingest.commit import Committer
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
-from services.reputation.following import FollowedState
 from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
@@ -63,8 +63,6 @@ CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
-LOOKUP_PAUSE_S = 0.05
-"""How long a lookup process waits before it looks for a newer version."""
 TOUCHES = 10_000
 TOUCH_TIMEOUT_S = 20
 
@@ -421,25 +419,6 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
-def lookup_process(folder: Path) -> workers.Starting:
-    """How a process begins that answers lookups from a folder another process writes."""
-
-    def start(address: str) -> Callable[[], None]:
-        followed = FollowedState(folder)
-        followed.poll()
-        followed.start(LOOKUP_PAUSE_S)
-        servicer = lookup.LookupServicer(followed)
-        running = rpc.start([lambda s: lookup.register(s, servicer)], address, shared=True)
-
-        def stop() -> None:
-            running.stop(GRACE_S)
-            followed.stop()
-
-        return stop
-
-    return start
-
-
 def main(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(
@@ -453,8 +432,8 @@ def main(names: Sequence[str]) -> int:
             print(f"{error.reason}: {error}", file=sys.stderr)
             return 1
         assert configuration.published is not None
-        return workers.serve(
-            configuration.address, configuration.workers, lookup_process(configuration.published)
+        lookups.replace_process(
+            configuration.published, configuration.address, configuration.workers
         )
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):

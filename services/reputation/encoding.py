@@ -16,6 +16,7 @@ from services.common.numbering import format_keys
 from services.common.numbering.keys import CLASS_SHIFT, E164
 from services.common.wire import category_code
 from services.reputation import texts
+from services.reputation.packets import NUMBERS
 from services.reputation.protobuf import double, integer, message, text, timestamp
 from services.reputation.published.packing import PROBABILITY_OF, SECOND_MS, SHARE_OF
 from services.reputation.published.table import Table
@@ -70,48 +71,60 @@ def encode_one(snapshot: Snapshot, key: int, number: str) -> bytes:
     return text(1, number) + (UNKNOWN if found is None else encoder_of(found[0]).one(found[1]))
 
 
-def encode_batch(snapshot: Snapshot, keys: I64, errors: dict[int, bytes]) -> bytes:
+def encode_batch(
+    snapshot: Snapshot,
+    keys: I64,
+    errors: dict[int, bytes],
+    fields: npt.NDArray[np.uint8] | None = None,
+) -> bytes:
     """The results of a BatchGetReputationsResponse, in the order asked.
 
     Args:
         keys: (n,); 0 where there is an error.
         errors: by place, a google.rpc.Status instead of a reputation.
+        fields: (n, size), field 1 of each Reputation, where the caller has it already.
     """
-    numbers = _number_fields(keys)
-    own = np.empty(len(keys), dtype=object)
-    own[:] = numbers
-    pieces = np.full((len(keys), PIECES), b"", dtype=object)
+    found = snapshot.places(keys)
+    fields = _number_fields(keys) if fields is None else fields
+    if fields is not None and len(found) == 1 and len(found[0][1]) == len(keys):
+        layer, _, rows = found[0]
+        return b"".join(encoder_of(layer).many(fields, rows).ravel().tolist())
+    results = np.full((len(keys), PIECES), b"", dtype=object)
     left = np.ones(len(keys), dtype=bool)
-    for layer, which, rows in snapshot.places(keys):
+    for layer, which, rows in found:
         left[which] = False
-        is_all = len(which) == len(keys)
-        filled = encoder_of(layer).many(own if is_all else own[which], rows)
-        if is_all:
-            pieces = filled
+        encoder = encoder_of(layer)
+        if fields is not None:
+            results[which] = encoder.many(fields[which], rows)
         else:
-            pieces[which] = filled
-    for place in np.flatnonzero(left).tolist():
-        head = _unknown_head(len(numbers[place]))
-        pieces[place, 0] = head + numbers[place] + UNKNOWN
+            names = format_keys(keys[which])
+            for place, name, row in zip(which.tolist(), names, rows.tolist(), strict=True):
+                results[place, 0] = _result(text(1, name) + encoder.one(row))
+    left[list(errors)] = False
+    unknown = np.flatnonzero(left)
+    for place, name in zip(unknown.tolist(), format_keys(keys[unknown]), strict=True):
+        results[place, 0] = b"%b\x0a%c%b%b" % (
+            _unknown_head(len(name) + 2), len(name), name.encode(), UNKNOWN
+        )  # fmt: skip
     for place, status in errors.items():
-        pieces[place, 0] = message(1, message(2, status))
-    return b"".join(pieces.ravel().tolist())
+        results[place, 0] = message(1, message(2, status))
+    return b"".join(results.ravel().tolist())
 
 
-def _number_fields(keys: I64) -> list[bytes]:
-    """Field 1 of each Reputation."""
+def _number_fields(keys: I64) -> npt.NDArray[np.uint8] | None:
+    """Field 1 of each Reputation, (n, 16), where all have thirteen digits; else None."""
     digits = keys - (E164 << CLASS_SHIFT)
     if not ((digits >= 10**12) & (digits < 10**13)).all():
-        return [b"\x0a%c%b" % (len(number), number.encode()) for number in format_keys(keys)]
+        return None
     first, rest = np.divmod(digits, 10**8)
     fields = np.empty(len(keys), dtype=_NUMBER)
-    fields["head"] = (0x0A, 14, ord("+"), ord("0"))
+    fields["head"] = (NUMBERS, 14, ord("+"), ord("0"))
     first_digit, fields["digits1"] = np.divmod(first, 10**4)
     fields["head"][:, 3] += first_digit.astype(np.uint8)
     fields["digits2"], fields["digits3"] = np.divmod(rest, 10**4)
     for name in ("digits1", "digits2", "digits3"):
         fields[name] = _FOUR_DIGITS.take(fields[name])
-    return fields.view(f"V{_NUMBER.itemsize}").tolist()
+    return fields.view(np.uint8).reshape(len(keys), _NUMBER.itemsize)
 
 
 @lru_cache(maxsize=256)
@@ -128,7 +141,7 @@ def encoder_of(table: Table) -> "TableEncoder":
     return known
 
 
-PIECES = 8
+PIECES = 5
 """Pieces that `TableEncoder.many` gives for each row."""
 
 
@@ -140,10 +153,10 @@ class TableEncoder:
         self._says = [
             (category_code(category), state) for category, _, state, _, _ in packed.what.tolist()
         ]
-        self._what = _Pieces(
+        self._what = [
             _what(category, level, state, epoch)
             for category, level, state, epoch, _ in packed.what.tolist()
-        )
+        ]
         self._why = _Pieces(
             b"".join(text(8, code) for code in packed.texts[reasons].split(";"))
             + text(20, packed.texts[rule])
@@ -164,7 +177,7 @@ class TableEncoder:
             packed.rows[row].item()
         )
         parts = [
-            self._what.all[what], self._display(what, marks), self._why.all[why],
+            self._display(what, marks), self._why.all[why],
             integer(10, marks), double(4, float(PROBABILITY_OF[risk])),
             double(6, float(PROBABILITY_OF[probability])), double(9, sources),
             self._issue.all[issue],
@@ -176,39 +189,31 @@ class TableEncoder:
             parts += [timestamp(11, first_s * SECOND_MS), timestamp(12, last_s * SECOND_MS)]
         return b"".join(parts)
 
-    def many(self, numbers: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
-        """Entries of `results` as (n, PIECES) pieces; `numbers`, (n,), are field 1 of each."""
+    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> npt.NDArray[Any]:
+        """Entries of `results` as (n, PIECES) pieces; `fields`, (n, size), are field 1 of each."""
         picked = self._packed.rows.take(rows)
         last, marks = picked["last_mark_s"], picked["mark_count"].astype(np.int64)
-        is_odd = ((last > 0) & (picked["first_mark_s"] < _FIVE_BYTES_S)).any()
-        if is_odd or int(marks.max(initial=0)) >= _THREE_BYTES:
-            return self._one_by_one(numbers, rows)
-        what, why, issue = picked["what"], picked["why"], picked["issue"]
-        displays = self._displays_of(what, marks)
+        why, issue = picked["why"], picked["issue"]
+        displays = self._displays_of(picked["what"], marks)
         shares, sizes = self._distributions(picked)
-        times, sizes_of_times = _times(picked["first_mark_s"], last)
-        sizes += self._what.sizes.take(what) + self._why.sizes.take(why) + sizes_of_times
-        sizes += self._issue.sizes.take(issue) + (_OWN.itemsize - 6)
-        for pieces in (displays, numbers):
-            sizes += np.fromiter(map(len, pieces), np.int64, len(rows))
-        if int(sizes.max(initial=0)) >= _TWO_BYTES - 3:
-            return self._one_by_one(numbers, rows)
-        columns = np.empty((len(rows), PIECES), dtype=object)
-        columns[:, 0] = _own(picked, marks, sizes)
-        columns[:, 1] = numbers
-        columns[:, 2] = self._what.all.take(what)
-        columns[:, 3] = displays
-        columns[:, 4] = self._why.all.take(why)
-        columns[:, 5] = self._issue.all.take(issue)
-        columns[:, 6] = shares
-        columns[:, 7] = times
-        return columns
-
-    def _one_by_one(self, numbers: npt.NDArray[Any], rows: I64) -> npt.NDArray[Any]:
-        columns = np.full((len(rows), PIECES), b"", dtype=object)
-        for at, row in enumerate(rows.tolist()):
-            columns[at, 0] = _result(numbers[at] + self.one(row))
-        return columns
+        sizes += self._why.sizes.take(why)
+        sizes += self._issue.sizes.take(issue)
+        sizes += np.fromiter(map(len, displays), np.int64, len(rows))
+        early = np.minimum(last, picked["first_mark_s"]) < _FIVE_BYTES_S
+        is_odd = ((last > 0) & early).any()
+        size, most = int(sizes.max(initial=0)), int(marks.max(initial=0))
+        size += _own_dtype(fields.shape[1]).itemsize
+        results = np.full((len(rows), PIECES), b"", dtype=object)
+        if is_odd or size >= _TWO_BYTES or most >= _THREE_BYTES:
+            for at, row in enumerate(rows.tolist()):
+                results[at, 0] = _result(fields[at].tobytes() + self.one(row))
+            return results
+        results[:, 0] = _own(picked, marks, fields, sizes)
+        results[:, 1] = displays
+        results[:, 2] = self._why.all.take(why)
+        results[:, 3] = self._issue.all.take(issue)
+        results[:, 4] = shares
+        return results
 
     def _display(self, what: int, marks: int) -> bytes:
         code, state = self._says[what]
@@ -216,17 +221,17 @@ class TableEncoder:
         zh, en = texts.display(
             code, marks if by_marks else 0, disputed=state == int(State.DISPUTED)
         )
-        return text(13, zh) + text(14, en)
+        return self._what[what] + text(13, zh) + text(14, en)
 
     def _displays_of(self, what: npt.NDArray[Any], marks: I64) -> list[bytes]:
-        known, wanted = self._displays, (what.astype(np.int64) << 24 | marks).tolist()
+        known, wanted = self._displays, (what.astype(np.int64) << 32 | marks).tolist()
         try:
             return [known[key] for key in wanted]
         except KeyError:
             if len(known) > _DISPLAYS_KEPT:
                 known = self._displays = {}
             for key in {*wanted} - known.keys():
-                known[key] = self._display(key >> 24, key & ((1 << 24) - 1))
+                known[key] = self._display(key >> 32, key & 0xFFFFFFFF)
             return [known[key] for key in wanted]
 
     def _distributions(self, rows: npt.NDArray[Any]) -> tuple[list[bytes], I64]:
@@ -273,14 +278,20 @@ def _result(reputation: bytes) -> bytes:
     return message(1, message(1, reputation))
 
 
-def _own(rows: npt.NDArray[Any], marks: I64, sizes: I64) -> list[bytes]:
-    """Heads of the results and what is the rows' own; `sizes`: of each reputation."""
-    own = np.empty(len(rows), dtype=_OWN)
+def _own(
+    rows: npt.NDArray[Any], marks: I64, fields: npt.NDArray[np.uint8], sizes: I64
+) -> list[bytes]:
+    """Heads of the results, and what is the rows' own; `sizes`: of what follows."""
+    own = np.empty(len(rows), dtype=_own_dtype(fields.shape[1]))
+    size_of_times = _TIMES.itemsize
+    there = rows["last_mark_s"] > 0
+    sizes = sizes + np.where(there, own.itemsize - 6, own.itemsize - 6 - size_of_times)
     head = own["head"]
     head[:, 0], head[:, 3] = 0x0A, 0x0A
     for at, size in ((1, sizes + 3), (4, sizes)):
         head[:, at] = size & 0x7F | 0x80
         head[:, at + 1] = size >> 7
+    own["number"] = fields
     own["tag4"], own["tag6"], own["tag9"] = 0x21, 0x31, 0x49
     for name in ("risk", "probability"):
         own[name] = PROBABILITY_OF.take(rows[name])
@@ -289,24 +300,26 @@ def _own(rows: npt.NDArray[Any], marks: I64, sizes: I64) -> list[bytes]:
     count[:, 0] = 0x50
     count[:, 1], count[:, 2] = marks & 0x7F | 0x80, marks >> 7 & 0x7F | 0x80
     count[:, 3] = marks >> 14
-    return own.view(f"V{_OWN.itemsize}").tolist()
-
-
-def _times(first_s: npt.NDArray[Any], last_s: npt.NDArray[Any]) -> tuple[list[bytes], I64]:
-    """Both times of marks, nothing where there are none, and the size of that."""
-    found = np.empty(len(last_s), dtype=_TIMES)
-    for tag, name, seconds in ((0x5A, "first", first_s), (0x62, "last", last_s)):
-        column = found[name]
+    for tag, name, seconds in (
+        (0x5A, "first", rows["first_mark_s"]),
+        (0x62, "last", rows["last_mark_s"]),
+    ):
+        column = own[name]
         column[:, :3] = (tag, 6, 0x08)
         for at in range(4):
             column[:, 3 + at] = seconds >> np.uint32(7 * at) & np.uint32(0x7F) | np.uint32(0x80)
         column[:, 7] = seconds >> np.uint32(28)
-    there = last_s > 0
-    pieces = found.view(f"V{_TIMES.itemsize}").tolist()
+    pieces: list[bytes] = own.view(f"V{own.itemsize}").tolist()
     if not there.all():
         for at in np.flatnonzero(~there).tolist():
-            pieces[at] = b""
-    return pieces, there * np.int64(_TIMES.itemsize)
+            pieces[at] = pieces[at][:-size_of_times]
+    return pieces
+
+
+@lru_cache(maxsize=256)
+def _own_dtype(size: int) -> np.dtype[Any]:
+    own = np.dtype([("number", "u1", (size,))])
+    return np.dtype([*_OWN.descr[:1], *own.descr, *_OWN.descr[1:], *_TIMES.descr])
 
 
 def _cut(content: bytes, sizes: I64) -> list[bytes]:

@@ -13,7 +13,7 @@ from services.common.numbering import Cause, format_keys, invalid, parse, parse_
 from services.common.wire import check_batch
 from services.reputation import encoding
 from services.reputation.hashes import hash_of
-from services.reputation.packets import read_batch, text_of
+from services.reputation.packets import read_batch
 from services.reputation.protobuf import integer
 from services.reputation.snapshot import Snapshot
 from services.reputation.values import values_of
@@ -51,15 +51,17 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
 
     def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Look many numbers up in one version."""
-        numbers, region = read_batch(request)
-        check_batch(len(numbers), MAX_BATCH, "numbers")
-        found = parse_column(numbers, region or "CN")
-        errors = {}
-        for place in np.flatnonzero(found.causes).tolist():
-            error = invalid(text_of(numbers, place), Cause(int(found.causes[place])))
-            errors[place] = rpc.to_status_proto(error).SerializeToString()
+        asked = read_batch(request)
+        check_batch(len(asked.numbers), MAX_BATCH, "numbers")
+        keys, errors = asked.keys, {}
+        if keys is None:
+            found = parse_column(asked.numbers, asked.region or "CN")
+            keys = found.keys
+            for place in np.flatnonzero(found.causes).tolist():
+                error = invalid(asked.text(place), Cause(int(found.causes[place])))
+                errors[place] = rpc.to_status_proto(error).SerializeToString()
         snapshot = self._published.snapshot
-        results = encoding.encode_batch(snapshot, found.keys, errors)
+        results = encoding.encode_batch(snapshot, keys, errors, asked.fields)
         return results + integer(2, snapshot.version)
 
     def LookupColumns(

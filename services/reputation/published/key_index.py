@@ -101,7 +101,7 @@ class KeyIndex:
 
     def keys(self, start: int = 0, end: int | None = None) -> I64:
         """Keys of the rows from start to end, ascending."""
-        end = len(self.low) if end is None else end
+        end = len(self.low) if end is None else min(end, len(self.low))
         if end <= start:
             return np.zeros(0, dtype=np.int64)
         head = int(self.starts.searchsorted(np.uint32(start), side="right")) - 1
