@@ -3,7 +3,9 @@
 import argparse
 import hashlib
 import math
+import shutil
 import statistics
+import struct
 import subprocess
 import tempfile
 import threading
@@ -18,19 +20,20 @@ import redis
 
 from loadtests import published_state
 from loadtests.echo_server import LARGE_MESSAGES
-from loadtests.servers import resident_mib, started
-from services.__main__ import ROOT
+from loadtests.servers import proportional_mib, started
 from services.common.feed import files
 from services.common.feed.rows import Digest, Rows, updated
-from services.common.migrate import migrate
-from services.common.store import open_store
 from services.reputation.filters import to_rows
+from services.reputation.published import table
 from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
 
 ROUNDS = 5
 ROUND_S = 3.0
 THREADS = 4
+CLIENTS = 8
+"""Connections of h2load."""
+H2LOAD_S = 5
 
 
 def line(what: str, figure: str, bar: str = "") -> None:
@@ -68,25 +71,79 @@ def beside(
     line(what, f"{mine:,.0f}/s beside {theirs:,.0f}/s", f"ratio {ratio:.2f} ({bar})")
 
 
-def lookups(numbers: int, folder: Path) -> None:
-    url = f"chdb:{folder}/store"
-    store = open_store(url)
-    for name in ("ingest", "features", "scoring", "arbitration", "reputation"):
-        migrate(store, name, ROOT / name / "schema", clock=lambda: 0)
-    keys = published_state.write(store, numbers)
-    store.close()
+def lookups(numbers: int, folder: Path, workers: int) -> None:
+    """Lookup processes over a folder of that many numbers."""
+    published = folder / "published"
+    begun = time.perf_counter()
+    keys = published_state.write(published, numbers)
+    taken = time.perf_counter() - begun
+    line(f"{numbers:,} numbers generated, packed, written", f"{numbers / taken / 1e6:.2f} M/s")
+    (file,) = published.glob("*.table")
+    line("on disk a number", f"{file.stat().st_size / numbers:.1f} bytes")
+    taken = _seconds(lambda: table.open_table(file))
+    line("opened and every byte checked", f"{taken:.2f} s", "bar 3 s")
     variables = {
-        "ZHENGMING_STORE": url,
+        "ZHENGMING_PUBLISHED": str(published),
         "ZHENGMING_ADDRESS": "127.0.0.1:0",
-        "ZHENGMING_CONSOLE_ADDRESS": "127.0.0.1:0",
+        "ZHENGMING_WORKERS": str(workers),
     }
     begun = time.perf_counter()
-    with started(["-m", "services"], variables) as (process, address):
-        line(f"start with {numbers:,} numbers", f"{time.perf_counter() - begun:.1f} s")
-        line("resident memory a number", f"{resident_mib(process) * 2**20 / numbers:.0f} bytes")
+    with started(["-m", "services", "lookup"], variables) as (process, address):
+        taken = time.perf_counter() - begun
+        line(f"start of {workers} processes", f"{taken:.1f} s")
         with grpc.insecure_channel(address, options=LARGE_MESSAGES) as channel:
+            stub = pb_grpc.ReputationServiceStub(channel)
             _unary_and_batch(channel, keys, folder)
-            _columns(pb_grpc.ReputationServiceStub(channel), keys)
+            _columns(stub, keys)
+            _private(stub, keys)
+        half_load(address, folder / "answers" / "request")
+        _touch_all(address, keys, 4 * workers)
+        share = proportional_mib([process, *process.children()]) * 2**20 / numbers
+        line(
+            f"resident memory a number, all {workers + 1} processes", f"{share:.1f} bytes", "bar 40"
+        )
+
+
+def _touch_all(address: str, keys: np.ndarray, connections: int) -> None:
+    """Ask every number over many connections, so that each process has touched every page."""
+    for _ in range(connections):
+        options = [*LARGE_MESSAGES, ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(address, options=options) as channel:
+            stub = pb_grpc.ReputationServiceStub(channel)
+            for start in range(0, len(keys), 500_000):
+                asked = keys[start : start + 500_000].astype("<i8").tobytes()
+                stub.LookupColumns(pb.LookupColumnsRequest(number_keys=asked))
+
+
+def half_load(address: str, request: Path) -> None:
+    """Peak of unary lookups by h2load, then the latencies at half of it."""
+    if shutil.which("h2load") is None:
+        line("GetReputation by h2load", "h2load is not there", "apt-get install nghttp2-client")
+        return
+    peak = _h2load(address, request, [])[0]
+    _, p50, p99 = _h2load(address, request, ["--rps", str(max(int(peak / 2 / CLIENTS), 1))])
+    line(
+        "GetReputation at half of the peak, by h2load",
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
+        f"peak {peak:,.0f}/s (bar p99 20 ms)",
+    )
+
+
+def _h2load(address: str, request: Path, more: list[str]) -> tuple[float, float, float]:
+    """Answers a second, and the median and 99th percentile of their times in ms."""
+    with tempfile.NamedTemporaryFile() as log:
+        command = [
+            "h2load", "-c", str(CLIENTS), "-m", "8" if not more else "1", "-D", str(H2LOAD_S),
+            "-d", str(request), "-H", "content-type: application/grpc", "-H", "te: trailers",
+            f"--log-file={log.name}", *more,
+            f"http://{address}/zhengming.reputation.v1.ReputationService/GetReputation",
+        ]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        rows = np.loadtxt(log.name, dtype=np.int64, delimiter="\t")
+    if not (rows[:, 1] == 200).all():
+        raise RuntimeError("h2load was not answered")
+    p50, p99 = np.percentile(rows[:, 2], [50, 99]) / 1000
+    return len(rows) / H2LOAD_S, float(p50), float(p99)
 
 
 def _unary_and_batch(channel: grpc.Channel, keys: np.ndarray, folder: Path) -> None:
@@ -102,6 +159,8 @@ def _unary_and_batch(channel: grpc.Channel, keys: np.ndarray, folder: Path) -> N
     answers.mkdir()
     known = next(a for a in map(stub.GetReputation, singles) if a.category)
     (answers / "GetReputation").write_bytes(known.SerializeToString())
+    single = pb.GetReputationRequest(number=known.number).SerializeToString()
+    (answers / "request").write_bytes(struct.pack(">?I", False, len(single)) + single)
     batch = stub.BatchGetReputations(batches[0])
     (answers / "BatchGetReputations").write_bytes(batch.SerializeToString())
     with (
@@ -155,6 +214,16 @@ def _columns(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
     taken = [_seconds(lambda: stub.LookupColumns(request)) for _ in range(9)]
     figure = len(asked) / statistics.median(taken) / 1e6
     line("LookupColumns, 200,000 a call, one client", f"{figure:.1f} M numbers/s", "bar 5")
+
+
+def _private(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
+    prefixes = np.random.default_rng(4).integers(0, 1 << 16, 300).astype(">u2")
+    requests = [pb.SearchHashPrefixRequest(hash_prefix=p.tobytes()) for p in prefixes]
+    stub.SearchHashPrefix(requests[0])
+    taken = [_seconds(lambda r=r: stub.SearchHashPrefix(r)) for r in requests]
+    p50, p99 = np.percentile(taken, [50, 99]) * 1000
+    bucket = len(keys) / (1 << 16)
+    line(f"SearchHashPrefix, buckets of {bucket:.0f}", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
 def bulk(numbers: int, folder: Path) -> None:
@@ -245,11 +314,13 @@ def _seconds(call: Callable[[], Any]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--numbers", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bulk-numbers", type=int, default=10_000_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lookups(chosen.numbers, Path(folder))
-        bulk(chosen.bulk_numbers, Path(folder))
+        lookups(chosen.numbers, Path(folder), chosen.workers)
+        if chosen.bulk_numbers:
+            bulk(chosen.bulk_numbers, Path(folder))
     against_redis(chosen.numbers)
 
 

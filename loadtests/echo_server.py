@@ -24,6 +24,8 @@ def main(folder: Path) -> None:
     }
     handlers = {}
     for path in folder.iterdir():
+        if path.name not in kinds:
+            continue
         request, answer = kinds[path.name]
         message = answer.FromString(path.read_bytes())
         handlers[path.name] = grpc.unary_unary_rpc_method_handler(

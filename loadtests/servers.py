@@ -44,3 +44,8 @@ def started(
 def resident_mib(process: psutil.Process) -> float:
     """Resident memory in MiB."""
     return process.memory_info().rss / 2**20
+
+
+def proportional_mib(processes: list[psutil.Process]) -> float:
+    """Resident memory of processes together in MiB; what they share is counted once."""
+    return sum(process.memory_full_info().pss for process in processes) / 2**20

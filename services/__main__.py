@@ -1,4 +1,8 @@
-"""Composition root: python -m services [NAME...]; without a name, all services in one process."""
+"""Composition root: python -m services [NAME...]; without a name, all services in one process.
+
+`python -m services lookup` answers lookups alone, in ZHENGMING_WORKERS processes on one port, from
+the folder ZHENGMING_PUBLISHED; it needs no store.
+"""
 
 import hmac
 import logging
@@ -9,13 +13,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2_grpc
 
+from services import lookups
 from services.arbitration import server as arbitration
 from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
@@ -25,14 +30,12 @@ from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import (
     DomainError,
-    FailedPrecondition,
     InvalidArgument,
     Unavailable,
     out_of_range,
 )
 from services.common.feed.head import Signer
-from services.common.identity.certificates import server_credentials, watched
-from services.common.identity.guard import GuardInterceptor, make_guard
+from services.common.identity.entrance import Identity
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
@@ -45,7 +48,7 @@ from services.features.similar.neighbours import Neighbours
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
-from services.reputation import feed_server
+from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
@@ -61,6 +64,7 @@ from zhengming.scoring.v1 import scoring_pb2_grpc
 log = logging.getLogger(__name__)
 
 CONSOLE = "console"
+LOOKUP = "lookup"
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
@@ -83,13 +87,11 @@ class Configuration:
         accounts: who may log in to the console.
         signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
         snapshots: folder of the feed's snapshot files.
+        published: folder of the published state; None: it is kept in memory alone.
+        workers: processes that answer lookups on one port, where only `lookup` runs.
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         max_churn: share of the established labels that one full pass may move, in [0, 1].
-        certificates: folder of tls.crt, tls.key and ca.crt; None: calls in clear.
-        clients: file of who may call what; None: anybody.
-        token_address: where clients with tokens instead of certificates are served; "" nowhere.
-        token_keys: JWKS file of the keys that sign tokens.
-        insecure: whether to serve others than this machine in clear.
+        identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
     """
 
@@ -101,14 +103,12 @@ class Configuration:
     accounts: Path = Path("var/store.accounts.json")
     signing_key_file: Path = Path("var/store.signing.key")
     snapshots: Path = Path("var/store.snapshots")
+    published: Path | None = None
+    workers: int = 1
     console_address: str = ""
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
-    certificates: Path | None = None
-    clients: Path | None = None
-    token_address: str = ""
-    token_keys: Path | None = None
-    insecure: bool = False
+    identity: Identity = field(default_factory=Identity)
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -124,19 +124,13 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
         signing_key_file=Path(variables.get("ZHENGMING_SIGNING_KEY_FILE", f"{beside}.signing.key")),
         snapshots=Path(variables.get("ZHENGMING_SNAPSHOTS", f"{beside}.snapshots")),
+        published=Path(variables.get("ZHENGMING_PUBLISHED", f"{beside}.published")),
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
-        certificates=_path(variables, "ZHENGMING_CERTIFICATES"),
-        clients=_path(variables, "ZHENGMING_CLIENTS"),
-        token_address=variables.get("ZHENGMING_TOKEN_ADDRESS", ""),
-        token_keys=_path(variables, "ZHENGMING_TOKEN_KEYS"),
-        insecure=variables.get("ZHENGMING_INSECURE", "") == "1",
+        workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
+        identity=Identity.read(variables),
     )
-
-
-def _path(variables: Mapping[str, str], name: str) -> Path | None:
-    return Path(variables[name]) if variables.get(name) else None
 
 
 def _number(variables: Mapping[str, str], name: str, default: float, maximum: float) -> float:
@@ -171,7 +165,7 @@ class Application:
                     expected=known,
                 )
         self._names, self._clock, self._configuration = names, clock, configuration
-        check_entrance(configuration)
+        configuration.identity.check(configuration.address)
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
         self._followers: list[Publisher | disputes.DisputeServicer] = []
@@ -250,7 +244,8 @@ class Application:
             )
             registrations.append(lambda s: scoring.register(s, scoring_servicer))
         if "reputation" in names:
-            published = PublishedState()
+            published = PublishedState(configuration.published)
+            self._closing.append(published.close)
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
             publisher = Publisher(store, upstream, published, clock, configuration.max_churn)
             feed = Feed(
@@ -260,13 +255,13 @@ class Application:
                 clock,
             )
             reputation_servicer = reputation.ReputationServicer(
-                store, published, publisher, stubs.arbitration, operations, feed
+                store, published, publisher, stubs.arbitration, operations
             )
             feed_servicer = feed_server.FeedServicer(store, feed, clock, random.random)
-            registrations.append(lambda s: reputation.register(s, reputation_servicer))
+            registrations.append(lambda s: lookup.register(s, reputation_servicer))
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
             self._followers.append(publisher)
-        doors, guard = entrance(configuration, clock)
+        doors, guard = configuration.identity.entrance(configuration.address, clock)
         self._running = rpc.start(registrations, doors, guard)
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
@@ -329,62 +324,6 @@ class Application:
         self._close()
 
 
-LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
-
-
-def check_entrance(configuration: Configuration) -> None:
-    """Accept where and for whom a process is to serve, before anything is opened.
-
-    Raises:
-        FailedPrecondition: IDENTITY_REQUIRED, for an address that others can reach without showing
-            who they are.
-        InvalidArgument: FIELD_REQUIRED.
-    """
-    for address, needs, name in (
-        (configuration.address, configuration.clients, "ZHENGMING_CLIENTS"),
-        (configuration.token_address, configuration.token_keys, "ZHENGMING_TOKEN_KEYS"),
-    ):
-        local = not address or address.startswith(LOOPBACK)
-        if needs is None and not local and not configuration.insecure:
-            raise FailedPrecondition(
-                "IDENTITY_REQUIRED",
-                f"{address} can be reached from other machines: set {name} and "
-                "ZHENGMING_CERTIFICATES, or ZHENGMING_INSECURE=1 to serve anybody",
-                address=address,
-            )
-    wants = configuration.clients or configuration.token_keys or configuration.token_address
-    if wants and configuration.certificates is None:
-        raise _required("ZHENGMING_CERTIFICATES")
-    if configuration.token_address and not (configuration.token_keys and configuration.clients):
-        raise _required("ZHENGMING_TOKEN_KEYS and ZHENGMING_CLIENTS")
-
-
-def _required(name: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_REQUIRED", f"{name} must be set", field=name)
-
-
-def entrance(
-    configuration: Configuration, clock: Clock
-) -> tuple[list[rpc.Door], GuardInterceptor | None]:
-    """The doors of a process, and who stands behind them.
-
-    Raises:
-        InvalidArgument: FILE_UNREADABLE, FIELD_REQUIRED, FIELD_OUT_OF_RANGE.
-    """
-    folder = configuration.certificates
-    if folder is None:
-        return [rpc.Door(configuration.address)], None
-    own = watched(folder)
-    doors = [
-        rpc.Door(configuration.address, server_credentials(own, configuration.clients is not None))
-    ]
-    if configuration.token_address:
-        doors.append(rpc.Door(configuration.token_address, server_credentials(own, False)))
-    if configuration.clients is None:
-        return doors, None
-    return doors, make_guard(configuration.clients, configuration.token_keys, clock)
-
-
 class _Late:
     """An address that is known once the server listens."""
 
@@ -396,8 +335,7 @@ class _Stubs:
 
     def __init__(self, configuration: Configuration) -> None:
         self._peers = configuration.peers
-        folder = configuration.certificates
-        self._certificates = None if folder is None else watched(folder)
+        self._certificates = configuration.identity.own()
         self._channels: dict[str, grpc.Channel] = {}
         self.own = _Late()
 
@@ -506,6 +444,16 @@ def main(names: Sequence[str]) -> int:
         level=logging.INFO,
         format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
     )
+    if list(names) == [LOOKUP]:
+        try:
+            configuration = environment(os.environ)
+        except DomainError as error:
+            print(f"{error.reason}: {error}", file=sys.stderr)
+            return 1
+        assert configuration.published is not None
+        lookups.replace_process(
+            configuration.published, configuration.address, configuration.workers
+        )
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())

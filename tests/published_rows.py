@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from services.reputation.state import NAMES, Columns
+from services.reputation.published.packing import NAMES, Columns
 
 E164 = 1 << 60
 

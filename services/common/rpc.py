@@ -192,8 +192,12 @@ def start(
     doors: Sequence[Door],
     guard: grpc.ServerInterceptor | None = None,
     workers: int = 16,
+    shared: bool = False,
 ) -> Running:
     """Serve behind one or more doors; `guard` is asked before every handler.
+
+    Args:
+        shared: several processes listen on the port, and each gets its share of the connections.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
@@ -201,7 +205,7 @@ def start(
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
         interceptors=[ErrorInterceptor(), *([] if guard is None else [guard])],
-        options=[*OPTIONS, ("grpc.so_reuseport", 0)],
+        options=[*OPTIONS, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
         register(server)

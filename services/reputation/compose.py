@@ -10,6 +10,7 @@ from services.common.numbering import from_key, kinds_of
 from services.common.numbering.prefixes import Prefixes
 from services.common.places import place
 from services.common.taxonomy import standard
+from services.reputation.published.packing import Columns, rounded
 from services.reputation.rules import (
     PROTECTED_IDENTITIES,
     RULES,
@@ -17,7 +18,6 @@ from services.reputation.rules import (
     Findings,
     decide,
 )
-from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
 DAY_MS = 86_400_000
@@ -163,29 +163,33 @@ def compose(
     model = np.empty(count, dtype=object)
     model[:] = model_version
     decided = judged.decided != UNDECIDED
-    return {
-        "number": judged.number,
-        "version": np.full(count, version, dtype=np.uint64),
-        "category": published.category,
-        "probability": published.probability,
-        "categories": judged.categories,
-        "probabilities": judged.probabilities,
-        "risk": np.where(
-            decided, np.where(judged.decided > 0, np.maximum(judged.risk, 0.99), 0.01), judged.risk
-        ).astype(np.float32),
-        "level": published.level,
-        "state": published.state,
-        "rule": rule_ids[published.rule],
-        "effective_sources": judged.effective_sources.astype(np.float32),
-        "mark_count": judged.counts["mark_count"].astype(np.uint32),
-        "former_mark_count": judged.counts["former_mark_count"].astype(np.uint32),
-        "first_mark_ms": judged.counts["first_mark_ms"],
-        "last_mark_ms": judged.counts["last_mark_ms"],
-        "reasons": reasons,
-        "epoch": judged.counts["epoch"].astype(np.uint32),
-        "update_ms": np.full(count, update_ms, dtype=np.int64),
-        "model_version": model,
-    }
+    return rounded(
+        {
+            "number": judged.number,
+            "version": np.full(count, version, dtype=np.uint64),
+            "category": published.category,
+            "probability": published.probability,
+            "categories": judged.categories,
+            "probabilities": judged.probabilities,
+            "risk": np.where(
+                decided,
+                np.where(judged.decided > 0, np.maximum(judged.risk, 0.99), 0.01),
+                judged.risk,
+            ).astype(np.float32),
+            "level": published.level,
+            "state": published.state,
+            "rule": rule_ids[published.rule],
+            "effective_sources": judged.effective_sources.astype(np.float32),
+            "mark_count": judged.counts["mark_count"].astype(np.uint32),
+            "former_mark_count": judged.counts["former_mark_count"].astype(np.uint32),
+            "first_mark_ms": judged.counts["first_mark_ms"],
+            "last_mark_ms": judged.counts["last_mark_ms"],
+            "reasons": reasons,
+            "epoch": judged.counts["epoch"].astype(np.uint32),
+            "update_ms": np.full(count, update_ms, dtype=np.int64),
+            "model_version": model,
+        }
+    )
 
 
 def _ages(category: I64, age_ms: I64) -> npt.NDArray[np.float64]:

@@ -7,23 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
-
-import numpy as np
-import numpy.typing as npt
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.common.feed import files
 from services.common.feed.head import Head, Signer, make_version, read_version
-from services.common.feed.rows import Digest, Rows, updated, values_of
-from services.common.places import I64, place
-from services.reputation import state
-from services.reputation.filters import Filter, to_rows
-from services.reputation.hashes import HashIndex
-from services.reputation.state import PublishedState, Snapshot
+from services.common.feed.rows import Digest, Rows, updated
+from services.reputation.filters import COLUMNS, Filter, to_rows
+from services.reputation.snapshot import Snapshot, changed_since, flatten
+from services.reputation.state import PublishedState
 
 FILTERS_KEPT = 16
 UPDATES_KEPT = 64
@@ -51,21 +45,6 @@ class FeedState:
     digest: Digest
     head: Head
     source: Snapshot
-
-    def find(self, keys: I64) -> npt.NDArray[np.uint64]:
-        """The 8 bytes of each key's row, uint64 (n,); 0 where there is none."""
-        at, there = place(self._numbers, keys)
-        values = np.zeros(len(keys), dtype=np.uint64)
-        values[there] = self._values[at[there]]
-        return values
-
-    @cached_property
-    def _numbers(self) -> I64:
-        return np.ascontiguousarray(self.rows["number"])
-
-    @cached_property
-    def _values(self) -> npt.NDArray[np.uint64]:
-        return values_of(self.rows)
 
 
 @dataclass(frozen=True)
@@ -102,7 +81,6 @@ class Feed:
         self._digests: OrderedDict[str, str] = OrderedDict()
         self._snapshots: OrderedDict[Filter, SnapshotFile] = OrderedDict()
         self._building = threading.Lock()
-        self._hashes = HashIndex()
         self._watchers = threading.BoundedSemaphore(MAX_WATCHERS)
         self._stopping = threading.Event()
 
@@ -123,11 +101,11 @@ class Feed:
             self._states.move_to_end(chosen)
             return before
         if before is None:
-            rows, shown = to_rows(state.flatten(source))
+            rows, shown = to_rows(flatten(source, COLUMNS))
             rows = rows[shown & chosen.keeps(rows)]
             digest = Digest.of(rows)
         else:
-            changed, shown = to_rows(state.changed_since(source, before.source.version))
+            changed, shown = to_rows(changed_since(source, before.source.version, COLUMNS))
             kept = shown & chosen.keeps(changed)
             rows = updated(before.rows, changed["number"][~kept], changed[kept])
             digest = before.digest.updated(rows, changed["number"])
@@ -155,7 +133,7 @@ class Feed:
             known = self._changes.get((since, now.head.version))
             if known is not None:
                 return known
-            rows, shown = to_rows(state.changed_since(now.source, since))
+            rows, shown = to_rows(changed_since(now.source, since, COLUMNS))
         if len(rows) > max(RESET_ROWS, RESET_SHARE * len(now.rows)):
             return Change(now.head, reset=True)
         kept = shown & chosen.keeps(rows)
@@ -236,15 +214,6 @@ class Feed:
             )
         assert number is not None
         return number
-
-    def find_hashes(self, prefix: bytes) -> tuple[list[tuple[bytes, int]], FeedState]:
-        """(hash, number) in the bucket of a prefix, and the state to read them from."""
-        everything = self.state(Filter())
-        with self._lock:
-            if self._hashes.version < everything.source.version:
-                changed = state.changed_since(everything.source, self._hashes.version)
-                self._hashes.add(changed["number"].astype(np.int64), everything.source.version)
-            return self._hashes.find(prefix), everything
 
     def watch(self, until: Callable[[], bool]) -> "Watch":
         """A place among the standing feeds; `until` tells whether the consumer is gone.

@@ -10,15 +10,27 @@ from services.common.feed.head import ALL
 from services.common.feed.rows import ROW, Rows, round_marks
 from services.common.numbering.keys import CLASS_SHIFT, CN, E164, MAX_E164_DIGITS, VALUE_MASK
 from services.common.taxonomy import standard
+from services.reputation.published.packing import Columns
 from services.reputation.rules import State
-from services.reputation.state import Columns
 
 I64 = npt.NDArray[np.int64]
 MAX_LEVEL = 4
 
-_SHOWN_STATES = (
-    State.CONTESTED, State.DISPUTED, State.ADJUDICATED, State.SPOOFED, State.PROTECTED
-)  # fmt: skip
+SHOWN_STATES = tuple(
+    int(state)
+    for state in (
+        State.CONTESTED,
+        State.DISPUTED,
+        State.ADJUDICATED,
+        State.SPOOFED,
+        State.PROTECTED,
+    )
+)
+"""States that are shown even without a category and a level."""
+
+
+COLUMNS = ("number", "category", "level", "state", "probability", "risk", "mark_count")
+"""Published columns that rows of the feed are made from."""
 
 
 def to_rows(published: Columns) -> tuple[Rows, npt.NDArray[np.bool_]]:
@@ -34,7 +46,7 @@ def to_rows(published: Columns) -> tuple[Rows, npt.NDArray[np.bool_]]:
         rows[name] = np.rint(published[name].astype(np.float64) * 100)
     rows["marks"] = round_marks(published["mark_count"])
     shown = (rows["category"] > 0) | (rows["level"] > 0)
-    return rows, shown | np.isin(rows["state"], [int(state) for state in _SHOWN_STATES])
+    return rows, shown | np.isin(rows["state"], SHOWN_STATES)
 
 
 @dataclass(frozen=True)

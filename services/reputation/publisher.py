@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
@@ -13,9 +14,13 @@ from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import category_id
-from services.reputation import queries, state
+from services.reputation import queries, snapshot
 from services.reputation.compose import Fired, Judged, Registry, compose
+from services.reputation.published import table
+from services.reputation.published.packing import TOP
+from services.reputation.published.shelf import Mark
 from services.reputation.rules import UNDECIDED
+from services.reputation.state import PublishedState
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -30,6 +35,8 @@ MIN_ESTABLISHED = 1_000
 """With fewer established labels a share says little."""
 
 BATCH = 5_000
+READ_AT_ONCE = 1_000_000
+"""Rows read from the store at a time where the folder has nothing good."""
 LIVE = 0
 CALL_TIMEOUT_S = 60
 
@@ -51,7 +58,7 @@ class Publisher:
         self,
         store: Store,
         upstream: Upstream,
-        published: state.PublishedState,
+        published: PublishedState,
         clock: Clock,
         max_churn: float = MAX_CHURN,
     ) -> None:
@@ -86,10 +93,11 @@ class Publisher:
             disputed = queries.disputed(self._store, as_of_ms)
             rows = compose(judged, registry, version, as_of_ms, model_version, disputed)
             if live:
-                changed = state.moved(before, rows)
+                changed = snapshot.moved(before, rows)
                 rows = {name: column[changed] for name, column in rows.items()}
                 check_churn(
-                    state.churn(before, rows), self._max_churn if max_churn is None else max_churn
+                    snapshot.churn(before, rows),
+                    self._max_churn if max_churn is None else max_churn,
                 )
                 lineage = LIVE
             else:  # a pass over the past is kept whole and apart; consumers do not see it
@@ -97,8 +105,7 @@ class Publisher:
             now_ms = self._clock()
             total = len(judged.number)
             if live:
-                known = np.union1d(state.flatten(before)["number"], judged.number)
-                total = len(known)
+                total = before.number_count + before.count_new(judged.number)
             queries.insert_version(
                 self._store, lineage, version, as_of_ms, now_ms, total, cursor, run, rows
             )
@@ -129,22 +136,20 @@ class Publisher:
         as_of_ms = self._clock()
         judged, model_version = self._judge(numbers, as_of_ms)
         with self._lock:
-            if self._state.snapshot.change_cursor != before.change_cursor:
+            if self._state.snapshot is not before:
                 return True  # a full run came between: look again from its cursor
             version = self._next_version()
             disputed = queries.disputed(self._store, as_of_ms, numbers)
             rows = compose(
                 judged, self._registry(as_of_ms), version, as_of_ms, model_version, disputed
             )
-            changed = state.moved(self._state.snapshot, rows)
+            changed = snapshot.moved(before, rows)
             rows = {name: column[changed] for name, column in rows.items()}
             now_ms = self._clock()
-            snapshot = self._state.snapshot
-            new = sum(snapshot.find(int(n)) is None for n in rows["number"])
+            total = before.number_count + before.count_new(rows["number"])
             queries.insert_version(
-                self._store, LIVE, version, as_of_ms, now_ms, snapshot.number_count + new,
-                changes.next_cursor, 0, rows,
-            )  # fmt: skip
+                self._store, LIVE, version, as_of_ms, now_ms, total, changes.next_cursor, 0, rows
+            )
             self._state.apply(rows, version, as_of_ms, now_ms, changes.next_cursor)
         return True
 
@@ -170,10 +175,10 @@ class Publisher:
             ask_rows.excluded_mark_keys.extend(found.quarantined_mark_keys)
         rows = self._upstream.features.BatchGetFeatures(ask_rows, timeout=CALL_TIMEOUT_S)
         count = len(keys)
-        categories = np.zeros((count, queries.TOP), dtype=np.uint16)
-        probabilities = np.zeros((count, queries.TOP), dtype=np.float32)
+        categories = np.zeros((count, TOP), dtype=np.uint16)
+        probabilities = np.zeros((count, TOP), dtype=np.float32)
         for i, found in enumerate(judged):
-            for j, item in enumerate(found.distribution[: queries.TOP]):
+            for j, item in enumerate(found.distribution[:TOP]):
                 categories[i, j] = category_id(item.category)
                 probabilities[i, j] = item.probability
         counts = {
@@ -233,23 +238,48 @@ class Publisher:
         )
 
     def _next_version(self) -> int:
-        known = queries.versions(self._store)["version"].to_pylist()
-        return max(known, default=0) + 1
+        self._last_version += 1
+        return self._last_version
 
     def _load(self) -> None:
-        table = queries.versions(self._store)
-        live = [row for row in table.to_pylist() if row["lineage"] == LIVE]
-        if not live:
-            return
-        newest = live[-1]
-        rows = queries.state_at(self._store, LIVE, newest["version"])
-        self._state.apply(
-            rows,
-            newest["version"],
-            newest["as_of_ms"],
-            newest["publish_ms"],
-            newest["change_cursor"],
+        """Bring the state to the newest version of the store, from what the folder has of it."""
+        known = queries.versions(self._store).to_pylist()
+        # Rows of a version that was never recorded must not become part of a later one.
+        self._last_version = max(
+            [queries.newest_version(self._store), *(row["version"] for row in known)]
         )
+        live = [row for row in known if row["lineage"] == LIVE]
+        held = self._state.snapshot
+        if not live:
+            self._state.replace([], Mark())
+            return
+        newest = _mark(live[-1])
+        if any(_mark(row) == _mark_of(held) for row in live):
+            if newest.version > held.version:
+                rows = queries.rows_since(self._store, LIVE, held.version)
+                self._state.apply(
+                    rows,
+                    newest.version,
+                    newest.as_of_ms,
+                    newest.publish_ms,
+                    newest.change_cursor,
+                )
+            return
+        log.info("the published state is read from the store")
+        parts = [
+            table.of_columns(queries.state_at(self._store, LIVE, newest.version, start, end))
+            for start, end in queries.number_ranges(self._store, LIVE, READ_AT_ONCE)
+        ]
+        self._state.replace(parts, newest)
+
+
+def _mark(row: dict[str, Any]) -> Mark:
+    """A row of versions; the count of numbers stands apart, it is not compared."""
+    return Mark(row["version"], row["as_of_ms"], row["publish_ms"], row["change_cursor"])
+
+
+def _mark_of(held: snapshot.Snapshot) -> Mark:
+    return Mark(held.version, held.as_of_ms, held.publish_ms, held.change_cursor)
 
 
 def _reasons(score: scoring_pb2.Score) -> str:
@@ -266,8 +296,8 @@ def _judged_of_run(store: Store, run: int) -> Judged:
     number = scored["number"].to_numpy().astype(np.int64)
     at = np.searchsorted(number, found["number"].to_numpy())
     count = len(number)
-    categories = np.zeros((count, queries.TOP), dtype=np.uint16)
-    probabilities = np.zeros((count, queries.TOP), dtype=np.float32)
+    categories = np.zeros((count, TOP), dtype=np.uint16)
+    probabilities = np.zeros((count, TOP), dtype=np.float32)
     categories[at] = queries.matrix(found["categories"], np.uint16)
     probabilities[at] = queries.matrix(found["probabilities"], np.float32)
 
@@ -299,7 +329,7 @@ def _judged_of_run(store: Store, run: int) -> Judged:
     )  # fmt: skip
 
 
-def check_churn(churn: state.Churn, maximum: float) -> None:
+def check_churn(churn: snapshot.Churn, maximum: float) -> None:
     """Accept a version that moves no more than that share of the established labels.
 
     Raises:

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common.store import Store
-from services.reputation.state import NAMES, Columns
+from services.reputation.published.packing import NAMES, TOP, Columns
 
 I64 = npt.NDArray[np.int64]
-TOP = 5
+MAX_KEY = (1 << 63) - 1
 
 
 def run_times(store: Store, run: int) -> tuple[int, str, str] | None:
@@ -144,18 +144,77 @@ def versions(store: Store) -> pa.Table:
     )
 
 
-def state_at(store: Store, lineage: int, version: int) -> Columns:
-    """Rows of a lineage at a version, ascending by number."""
+def newest_version(store: Store) -> int:
+    """The newest version that rows were written for, recorded or not; 0 without any."""
+    return int(store.query("SELECT max(version) AS newest FROM published")["newest"][0].as_py())
+
+
+def published_at(store: Store, lineage: int, time_ms: int) -> tuple[int, int] | None:
+    """The newest version published at a time or before, and when; None before the first."""
+    found = store.query(
+        """
+        SELECT version, publish_ms FROM versions
+        WHERE lineage = %(lineage)s AND publish_ms <= %(time)s ORDER BY version DESC LIMIT 1
+        """,
+        {"lineage": lineage, "time": time_ms},
+    )
+    if found.num_rows == 0:
+        return None
+    return int(found["version"][0].as_py()), int(found["publish_ms"][0].as_py())
+
+
+def number_ranges(store: Store, lineage: int, rows: int) -> list[tuple[int, int]]:
+    """Ranges of keys, each [start, end), that cover a lineage with about so many rows each."""
+    blocks = store.query(
+        """
+        SELECT bitShiftRight(number, 20) AS block, count() AS n FROM published
+        WHERE lineage = %(lineage)s GROUP BY block ORDER BY block
+        """,
+        {"lineage": lineage},
+    )
+    found, start, held = [], 0, 0
+    for block, count in zip(blocks["block"].to_pylist(), blocks["n"].to_pylist(), strict=True):
+        if held and held + count > rows:
+            found.append((start, block << 20))
+            start, held = block << 20, 0
+        held += count
+    return [*found, (start, MAX_KEY)] if held else found
+
+
+def state_at(
+    store: Store, lineage: int, version: int, start: int = 0, end: int = MAX_KEY
+) -> Columns:
+    """Rows of a lineage at a version, ascending by number; only keys in [start, end)."""
     picked = ", ".join(f"argMax({name}, version) AS last_{name}" for name in NAMES[2:])
     table = store.query(
         f"""
         SELECT number, max(version) AS last_version, {picked} FROM published
         WHERE lineage = %(lineage)s AND version <= %(version)s
+            AND number >= %(start)s AND number < %(end)s
+            AND version IN (SELECT version FROM versions)
+        GROUP BY number ORDER BY number
+        """,
+        {"lineage": lineage, "version": version, "start": start, "end": end},
+    )
+    return _columns(table)
+
+
+def rows_since(store: Store, lineage: int, version: int) -> Columns:
+    """The newest row of each number that changed after a version, ascending by number."""
+    picked = ", ".join(f"argMax({name}, version) AS last_{name}" for name in NAMES[2:])
+    table = store.query(
+        f"""
+        SELECT number, max(version) AS last_version, {picked} FROM published
+        WHERE lineage = %(lineage)s AND version > %(version)s
             AND version IN (SELECT version FROM versions)
         GROUP BY number ORDER BY number
         """,
         {"lineage": lineage, "version": version},
     )
+    return _columns(table)
+
+
+def _columns(table: pa.Table) -> Columns:
     rows: Columns = {"number": table["number"].to_numpy()}
     for name in NAMES[1:]:
         column = table[f"last_{name}"]

@@ -1,5 +1,6 @@
 """Reasons and display texts in words, Chinese and English."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from services.common.taxonomy import standard
@@ -45,14 +46,46 @@ def _signals() -> dict[str, tuple[str, str]]:
     }
 
 
-@lru_cache(maxsize=20_000)
-def display(category: str, marks: int, *, disputed: bool = False) -> tuple[str, str]:
-    """What a handset may show; empty texts without a category."""
+@dataclass(frozen=True)
+class Display:
+    """What a handset may show of a category, around the count of marks.
+
+    Attributes:
+        zh, en: what is shown without a count.
+        zh_before, zh_after, en_before, en_after: what stands around the count.
+    """
+
+    zh: str = ""
+    en: str = ""
+    zh_before: str = ""
+    zh_after: str = ""
+    en_before: str = ""
+    en_after: str = ""
+
+
+@lru_cache(maxsize=1_000)
+def display_parts(category: str, *, disputed: bool = False) -> Display:
+    """The parts of a display text; empty without a category."""
     if not category:
-        return "", ""
+        return Display()
     found = standard.load().category(category)
     note_zh, note_en = ("（有异议）", " (contested)") if disputed else ("", "")
+    return Display(
+        zh=found.name_zh + note_zh,
+        en=found.name_en + note_en,
+        zh_before="被",
+        zh_after=f"人标记为{found.name_zh}{note_zh}",
+        en_before=f"marked as {found.name_en} by ",
+        en_after=note_en,
+    )
+
+
+def display(category: str, marks: int, *, disputed: bool = False) -> tuple[str, str]:
+    """What a handset may show; empty texts without a category."""
+    said = display_parts(category, disputed=disputed)
+    if not marks or not category:
+        return said.zh, said.en
     return (
-        (f"被{marks}人标记为{found.name_zh}" if marks else found.name_zh) + note_zh,
-        (f"marked as {found.name_en} by {marks}" if marks else found.name_en) + note_en,
+        f"{said.zh_before}{marks}{said.zh_after}",
+        f"{said.en_before}{marks}{said.en_after}",
     )

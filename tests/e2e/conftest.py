@@ -27,6 +27,7 @@ class Services:
             "ZHENGMING_CONSOLE_ADDRESS": "127.0.0.1:0",
             "ZHENGMING_MODELS": str(folder / "models"),
             "ZHENGMING_KEY_FILE": str(folder / "key"),
+            "ZHENGMING_PUBLISHED": str(folder / "published"),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
         }
         self.start()

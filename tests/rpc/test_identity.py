@@ -21,6 +21,7 @@ from services.cli.session import Stubs, run_pipeline
 from services.common import rpc
 from services.common.errors import FailedPrecondition
 from services.common.identity.certificates import Certificates, read_certificates, watched
+from services.common.identity.entrance import Identity
 from services.common.identity.tokens import AUDIENCE
 from services.common.store import ChdbStore
 from tests.services_in_process import BEGAN_MS, SetClock
@@ -77,10 +78,12 @@ class Secured:
                 peers={},
                 signing_key_file=folder / "signing",
                 snapshots=folder / "snapshots",
-                certificates=folder / "server",
-                clients=folder / "clients.yaml",
-                token_address="127.0.0.1:0",
-                token_keys=folder / "keys.json",
+                identity=Identity(
+                    certificates=folder / "server",
+                    clients=folder / "clients.yaml",
+                    token_address="127.0.0.1:0",
+                    token_keys=folder / "keys.json",
+                ),
             ),
             clock=self.clock,
         )

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from services.common.errors import FailedPrecondition
+from services.reputation.published.table import of_columns
 from services.reputation.publisher import check_churn
-from services.reputation.state import Churn, Snapshot, churn
+from services.reputation.snapshot import Churn, Snapshot, churn
 from tests.published_rows import published
 
 
@@ -15,7 +16,7 @@ def rows_of(categories, state=3, epoch=0):
 
 
 def snapshot(categories, state=3):
-    return Snapshot(version=1, base=rows_of(categories, state))
+    return Snapshot(version=1, layers=(of_columns(rows_of(categories, state)),))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from services.common.feed.head import Signer
 from services.common.feed.rows import EMPTY, Digest, updated
 from services.reputation.feed import Feed
 from services.reputation.filters import Filter, make_filter, to_rows
-from services.reputation.hashes import HashIndex, hash_of
-from services.reputation.state import PublishedState, flatten
+from services.reputation.snapshot import flatten
+from services.reputation.state import PublishedState
 from tests.published_rows import key, numbers_of, published
 
 NOTHING, ESTABLISHED, PROTECTED = 2, 3, 8
@@ -221,18 +221,3 @@ def test_a_calling_code_keeps_its_numbers_and_no_longer_code():
     ]
     assert numbers_of(rows[Filter(calling_codes=(852,)).keeps(rows)]) == [key(85212345678)]
     assert numbers_of(rows[Filter(calling_codes=(1,)).keeps(rows)]) == [key(12025550100)]
-
-
-@given(st.lists(st.integers(8613800138000, 8613800139000), min_size=1, unique=True), st.data())
-def test_a_hash_bucket_holds_exactly_the_numbers_with_the_prefix(digits, data):
-    index = HashIndex()
-    half = data.draw(st.integers(0, len(digits)))
-    index.add(np.array([key(d) for d in digits[:half]], dtype=np.int64), 1)
-    index.add(np.array([key(d) for d in digits], dtype=np.int64), 2)
-    length = data.draw(st.integers(0, 32))
-    wanted = hash_of(f"+{data.draw(st.sampled_from(digits))}")[:length]
-
-    found = index.find(wanted)
-
-    expected = {(hash_of(f"+{d}"), key(d)) for d in digits}
-    assert found == sorted(pair for pair in expected if pair[0].startswith(wanted))

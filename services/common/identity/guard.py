@@ -1,11 +1,15 @@
 """Stands before every handler: who calls, whether that client may, and how much is left."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 from services.common.clock import Clock
 from services.common.errors import DomainError, Unauthenticated
@@ -69,6 +73,8 @@ class Guard:
             ResourceExhausted: RATE_LIMITED.
         """
         permission = self.permission(method)
+        if isinstance(request, bytes):  # a handler that reads its request itself
+            request = _read(method, request)
         try:
             permission.check_own(client.name, client.scopes, client.acts_as, method, request)
         except DomainError:
@@ -91,6 +97,15 @@ class Guard:
             f"{names[0][:64]} is not among the clients",
             cause="ClientUnknown",
         )
+
+
+def _read(method: str, request: bytes) -> Any:
+    """The message of a request that is still bytes; what cannot be read is for the handler."""
+    found = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", "."))
+    message = GetMessageClass(found.input_type)()
+    with contextlib.suppress(DecodeError):
+        message.ParseFromString(request)
+    return message
 
 
 def _certified(context: grpc.ServicerContext) -> list[str]:

@@ -1,0 +1,71 @@
+"""Wiring of the processes that answer lookups alone: python -m services lookup.
+
+They load neither the store nor any model: a process is a tenth of the whole.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from services.common import rpc, workers
+from services.common.clock import wall_clock_ms
+from services.common.errors import DomainError
+from services.common.identity.entrance import Identity
+from services.common.numbering import parse, parse_column
+from services.common.taxonomy import standard
+from services.reputation import lookup
+from services.reputation.following import FollowedState
+
+PAUSE_S = 0.05
+"""How long a process waits before it looks for a newer version."""
+GRACE_S = 20.0
+_EXAMPLE = "+8613800138000"
+
+
+def starting(folder: Path, identity: Identity) -> workers.Starting:
+    """How a process begins that answers from a folder which another process writes."""
+
+    def start(address: str) -> Callable[[], None]:
+        followed = FollowedState(folder)
+        followed.poll()
+        followed.start(PAUSE_S)
+        servicer = lookup.LookupServicer(followed)
+        doors, guard = identity.entrance(address, wall_clock_ms)
+        running = rpc.start([lambda s: lookup.register(s, servicer)], doors, guard, shared=True)
+
+        def stop() -> None:
+            running.stop(GRACE_S)
+            followed.stop()
+
+        return stop
+
+    return start
+
+
+def main(folder: str, address: str, count: str) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO)
+    # What every process needs is loaded once and shared.
+    standard.load()
+    parse(_EXAMPLE)
+    parse_column([_EXAMPLE])
+    identity = Identity.read(os.environ)
+    try:
+        identity.check(address)
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 1
+    return workers.serve(address, int(count), starting(Path(folder), identity))
+
+
+def replace_process(folder: Path, address: str, count: int) -> None:
+    """Become such a process, without what this one has loaded."""
+    arguments = [sys.executable, "-m", "services.lookups", str(folder), address, str(count)]
+    sys.stdout.flush()
+    os.execv(sys.executable, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

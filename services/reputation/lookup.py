@@ -1,0 +1,143 @@
+"""Lookups over gRPC, answered from the mapped state alone: no store is asked."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import grpc
+import numpy as np
+from google.protobuf.message_factory import GetMessageClass
+
+from services.common import rpc
+from services.common.errors import out_of_range
+from services.common.numbering import Cause, format_keys, invalid, parse, parse_column
+from services.common.wire import check_batch
+from services.reputation import encoding
+from services.reputation.hashes import hash_of
+from services.reputation.packets import read_batch
+from services.reputation.protobuf import integer
+from services.reputation.snapshot import Snapshot
+from services.reputation.values import values_of
+from zhengming.reputation.v1 import reputation_pb2 as pb
+from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
+
+MAX_BATCH = 10_000
+MAX_COLUMNS = 1_000_000
+MIN_PREFIX_BYTES = 2
+PADDED_BYTES = 4096
+PADDING_OVERHEAD = 3
+"""Tag and length of the padding itself."""
+
+
+class Published(Protocol):
+    """Where the newest snapshot is."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot."""
+
+
+class LookupServicer(pb_grpc.ReputationServiceServicer):
+    """What is published of numbers. `GetReputation` and `BatchGetReputations` answer bytes."""
+
+    def __init__(self, published: Published) -> None:
+        self._published = published
+
+    def GetReputation(
+        self, request: pb.GetReputationRequest, context: grpc.ServicerContext
+    ) -> bytes:
+        """Look one number up."""
+        number = parse(request.number, request.region or "CN")
+        return encoding.encode_one(self._published.snapshot, number.key, number.number)
+
+    def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Look many numbers up in one version."""
+        asked = read_batch(request)
+        check_batch(len(asked.numbers), MAX_BATCH, "numbers")
+        keys, errors = asked.keys, {}
+        if keys is None:
+            found = parse_column(asked.numbers, asked.region or "CN")
+            keys = found.keys
+            for place in np.flatnonzero(found.causes).tolist():
+                error = invalid(asked.text(place), Cause(int(found.causes[place])))
+                errors[place] = rpc.to_status_proto(error).SerializeToString()
+        snapshot = self._published.snapshot
+        results = encoding.encode_batch(snapshot, keys, errors, asked.fields)
+        return results + integer(2, snapshot.version)
+
+    def LookupColumns(
+        self, request: pb.LookupColumnsRequest, context: grpc.ServicerContext
+    ) -> pb.LookupColumnsResponse:
+        """Look numbers up in packed arrays."""
+        if len(request.number_keys) % 8:
+            raise out_of_range(
+                "number_keys", f"{len(request.number_keys)} bytes", "a multiple of 8 bytes"
+            )
+        keys = np.frombuffer(request.number_keys, dtype="<i8")
+        check_batch(len(keys), MAX_COLUMNS, "number_keys")
+        snapshot = self._published.snapshot
+        values = values_of(snapshot, keys).astype("<u8", copy=False).tobytes()
+        return pb.LookupColumnsResponse(values=values, version=snapshot.version)
+
+    def SearchHashPrefix(
+        self, request: pb.SearchHashPrefixRequest, context: grpc.ServicerContext
+    ) -> pb.SearchHashPrefixResponse:
+        """Look a bucket of numbers up."""
+        prefix = request.hash_prefix
+        if not MIN_PREFIX_BYTES <= len(prefix) <= 32:
+            raise out_of_range(
+                "hash_prefix", f"{len(prefix)} bytes", f"{MIN_PREFIX_BYTES} to 32 bytes"
+            )
+        snapshot = self._published.snapshot
+        answer = pb.SearchHashPrefixResponse(version=snapshot.version)
+        bucket = snapshot.bucket(int.from_bytes(prefix[:2], "big"))
+        hashes = [hash_of(text) for text in format_keys(bucket)]
+        found = zip(hashes, values_of(snapshot, bucket).tolist(), strict=True)
+        for digest, value in sorted(found):
+            if value and digest.startswith(prefix):
+                answer.entries.add(hash=digest, value=value.to_bytes(8, "little"))
+        answer.padding = bytes(-(answer.ByteSize() + PADDING_OVERHEAD) % PADDED_BYTES)
+        return answer
+
+    def GetVersion(
+        self, request: pb.GetVersionRequest, context: grpc.ServicerContext
+    ) -> pb.Version:
+        """Say what is published."""
+        snapshot = self._published.snapshot
+        answer = pb.Version(
+            version=snapshot.version,
+            number_count=snapshot.number_count,
+            change_cursor=snapshot.change_cursor,
+        )
+        if snapshot.version:
+            answer.as_of_time.FromMilliseconds(snapshot.as_of_ms)
+            answer.publish_time.FromMilliseconds(snapshot.publish_ms)
+        return answer
+
+
+IN_BYTES = ("BatchGetReputations",)
+"""Methods that take their request as bytes."""
+OUT_BYTES = ("GetReputation", "BatchGetReputations")
+"""Methods that give their answer as bytes."""
+
+
+def register(server: grpc.Server, servicer: pb_grpc.ReputationServiceServicer) -> None:
+    """Add the service to a server."""
+    service = pb.DESCRIPTOR.services_by_name["ReputationService"]
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            getattr(servicer, method.name),
+            request_deserializer=_unless(
+                method.name in IN_BYTES, GetMessageClass(method.input_type).FromString
+            ),
+            response_serializer=_unless(
+                method.name in OUT_BYTES, GetMessageClass(method.output_type).SerializeToString
+            ),
+        )
+        for method in service.methods
+    }
+    handler = grpc.method_handlers_generic_handler(service.full_name, handlers)
+    server.add_generic_rpc_handlers((handler,))
+
+
+def _unless(as_bytes: bool, convert: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+    return None if as_bytes else convert
