@@ -13,7 +13,7 @@ from services.common.errors import InvalidArgument, Unauthenticated
 AUDIENCE = "zhengming"
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
 """Signatures by private keys only: a shared secret or `none` proves nothing."""
-MAX_TOKEN_CHARS = 8_192
+MAX_TOKEN_CHARS = 4_096
 LEEWAY_S = 30
 
 
