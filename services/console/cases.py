@@ -6,7 +6,7 @@ import flask
 import grpc
 
 from services.common.taxonomy import standard
-from services.console import plots, web
+from services.console import plots, similar, web
 from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import dispute_pb2 as pb
@@ -75,6 +75,7 @@ def dispute(dispute_id: str) -> Any:
         pb.GetCaseFileRequest(number=found.number, reader=account.name, dispute_id=dispute_id),
         timeout=CALL_S,
     )
+    alike = similar.asking(found.number)
     reputation = site().upstream.reputation.GetReputation(
         reputation_pb2.GetReputationRequest(number=found.number), timeout=CALL_S
     )
@@ -85,6 +86,7 @@ def dispute(dispute_id: str) -> Any:
         events=events,
         case=case,
         published=reputation,
+        alike=similar.answered(alike, found.number),
         timeline=timeline(case),
         outcomes=OUTCOMES,
         reasons=REASONS,
