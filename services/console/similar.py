@@ -1,7 +1,7 @@
 """Numbers that call alike, and campaigns, as pages show them to reviewers."""
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
@@ -9,8 +9,6 @@ from services.console import web
 from services.console.web import CALL_S, site
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
-
-Asked: TypeAlias = "grpc.CallFuture[pb.FindSimilarNumbersResponse]"
 
 SHOWN = 8
 PAGE = 20
@@ -34,14 +32,13 @@ class Similar:
     campaign: pb.Campaign | None
 
 
-def asking(number: str) -> Asked:
+def asking(number: str) -> Any:
     """Ask for the numbers like one; `answered` waits for the answer."""
     request = pb.FindSimilarNumbersRequest(number=number, max_results=SHOWN)
-    call: Asked = site().upstream.features.FindSimilarNumbers.future(request, timeout=CALL_S)
-    return call
+    return site().upstream.features.FindSimilarNumbers.future(request, timeout=CALL_S)
 
 
-def answered(call: Asked, number: str) -> Similar | None:
+def answered(call: Any, number: str) -> Similar | None:
     """The numbers like one; None if no carrier tells how it calls or no run was made yet."""
     try:
         found = call.result()

@@ -50,13 +50,17 @@ def gang(world):
 def test_a_reviewer_goes_from_a_campaign_to_a_member_and_to_the_next(
     world, visit, gang, language, heading, trait
 ):
-    ann = visit(language, "light", "ann").go("/campaigns")
+    ann = visit(language, "light", "ann").go("/numbers")
+    ann.page.click("main a.button")
     ann.shot(f"campaigns-{language}")
     card = ann.page.locator("section.card", has_text=gang[0]).first
     card.get_by_role("button", name=gang[0]).click()
     similar = ann.page.locator("section:has(#similar)")
     ann.shot(f"similar-{language}")
 
+    assert (
+        "+861361234****" in ann.page.locator("section:has(#similar) p", has_text="14").inner_text()
+    )
     assert heading in similar.inner_text()
     assert trait in similar.inner_text()
     rows = similar.locator("tbody tr")
