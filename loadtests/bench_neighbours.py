@@ -82,20 +82,20 @@ BAD_POSTERIORS = ("posterior_illegal", "posterior_malicious", "posterior_marketi
 
 
 def densities(city: CityRows, alike: Mapping[str, F32]) -> dict[str, F32]:
-    """By embedding: columns for the numbers of a city, NaN without behaviour, (n, columns)."""
+    """By variant: columns for the numbers of a city, NaN without behaviour, (n, columns)."""
     have = has_behaviour(city)
     found = {}
     for name, embedding in alike.items():
         at, distance = nearest(embedding)
-        scale = np.median(distance[:, -1]) + 1e-9
-        near = np.exp(-distance / scale)
-        columns = [distance.mean(axis=1)]
-        for bad in known_bad(city).values():
-            of_near = bad[have][at]
-            columns += [of_near.mean(axis=1), (of_near * near).sum(axis=1) / near.sum(axis=1)]
-        whole = np.full((len(have), len(columns)), np.nan, dtype=np.float32)
-        whole[have] = np.stack(columns, axis=1)
-        found[name] = whole
+        near = np.exp(-distance / (np.median(distance[:, -1]) + 1e-9))
+        columns = {f"{name}, distance alone": [distance.mean(axis=1)]}
+        for what, bad in known_bad(city).items():
+            weighted = (bad[have][at] * near).sum(axis=1) / near.sum(axis=1)
+            columns[f"{name}, {what}"] = [bad[have][at].mean(axis=1), weighted]
+        for variant, some in columns.items():
+            whole = np.full((len(have), len(some)), np.nan, dtype=np.float32)
+            whole[have] = np.stack(some, axis=1)
+            found[variant] = whole
     return found
 
 
@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cities", type=int, default=6)
     parser.add_argument("--numbers", type=int, default=12_000)
+    parser.add_argument("--variants", nargs="+", help="Only these; default: all.")
     parser.add_argument("--rows", type=Path, help="Keep the rows here, and read them if there.")
     given = parser.parse_args()
     cities = read(given.cities, given.numbers, given.rows)
@@ -167,16 +168,13 @@ def main() -> None:
     for name in pure[0]:
         means = np.mean([p[name] for p in pure], axis=0)
         print(
-            f"of ten nearest of a bad number, {name:13} bad {means[0]:.3f}  same category {means[1]:.3f}"
+            f"of ten nearest of a bad number, {name:13} bad {means[0]:.3f}  "
+            f"same category {means[1]:.3f}"
         )
     near = [densities(city, a) for city, a in zip(cities, alike, strict=True)]
-    variants = {
-        "without": [city.rows for city in cities],
-        "standardised": [
-            np.hstack([c.rows, n["standardised"]]) for c, n in zip(cities, near, strict=True)
-        ],
-        "leaves": [np.hstack([c.rows, n["leaves"]]) for c, n in zip(cities, near, strict=True)],
-    }
+    variants = {"without": [city.rows for city in cities]}
+    for name in given.variants or near[0]:
+        variants[name] = [np.hstack([c.rows, n[name]]) for c, n in zip(cities, near, strict=True)]
     slices = {
         "all": lambda c: np.ones(len(c.bad), dtype=bool),
         f"at most {FEW_MARKS} mark": lambda c: c.rows[:, c.names.index("marks_count")] <= FEW_MARKS,
@@ -192,9 +190,8 @@ def main() -> None:
         print(f"city {held + 1} of {len(cities)} judged", flush=True)
     for name in slices:
         base = np.array(found[name, "without"])
-        print(
-            f"{name}: without AUC {base[:, 0].mean():.4f} PR-AUC {base[:, 1].mean():.4f} log loss {base[:, 2].mean():.4f}"
-        )
+        auc, precision, loss = base.mean(axis=0)
+        print(f"{name}: without AUC {auc:.4f} PR-AUC {precision:.4f} log loss {loss:.4f}")
         for variant in list(variants)[1:]:
             difference = np.array(found[name, variant]) - base
             mean = difference.mean(axis=0)
@@ -203,7 +200,7 @@ def main() -> None:
                 f"{what} {m:+.4f} ± {e:.4f}"
                 for what, m, e in zip(("AUC", "PR-AUC", "log loss"), mean, error, strict=True)
             )
-            print(f"  with {variant:13} {shown}")
+            print(f"  with {variant:30} {shown}")
 
 
 def read(count: int, numbers: int, kept: Path | None) -> list[CityRows]:
@@ -214,8 +211,9 @@ def read(count: int, numbers: int, kept: Path | None) -> list[CityRows]:
             file = kept / f"city{seed}.npz" if kept else None
             if file and file.exists():
                 with np.load(file) as saved:
-                    cities.append(CityRows(saved["numbers"], tuple(saved["names"].tolist()),
-                                           saved["rows"], saved["bad"], saved["category"]))  # fmt: skip
+                    names = tuple(saved["names"].tolist())
+                    columns = (saved[name] for name in ("rows", "bad", "category"))
+                    cities.append(CityRows(saved["numbers"], names, *columns))
                 continue
             city = city_rows(seed, numbers, Path(name) / "engine")
             if file:

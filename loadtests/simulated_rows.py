@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +45,8 @@ class CityRows:
 
 def city_rows(seed: int, numbers: int, engine: Path) -> CityRows:
     """Simulate a city, import it, run features and arbitration, and read the rows."""
-    now_ms = (
-        int(datetime(END.year, END.month, END.day, tzinfo=UTC).timestamp() * 1000) - 8 * 3_600_000
-    )
+    midnight = datetime(END.year, END.month, END.day, tzinfo=timezone(timedelta(hours=8)))
+    now_ms = int(midnight.timestamp() * 1000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(numbers, DAYS, seed, folder / "city", END)

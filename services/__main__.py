@@ -296,6 +296,7 @@ class Application:
                 ledger=stubs.ledger,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
+                features=stubs.features,
                 feed=stubs.feed,
             ),
             Accounts(configuration.accounts),

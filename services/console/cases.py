@@ -6,7 +6,7 @@ import flask
 import grpc
 
 from services.common.taxonomy import standard
-from services.console import plots, web
+from services.console import plots, similar, web
 from services.console.accounts import Account
 from services.console.arrivals import arrivals
 from services.console.web import CALL_S, Refused, require, site
@@ -76,6 +76,7 @@ def dispute(dispute_id: str) -> Any:
         pb.GetCaseFileRequest(number=found.number, reader=account.name, dispute_id=dispute_id),
         timeout=CALL_S,
     )
+    alike = similar.asking(found.number)
     reputation = site().upstream.reputation.GetReputation(
         reputation_pb2.GetReputationRequest(number=found.number), timeout=CALL_S
     )
@@ -87,6 +88,7 @@ def dispute(dispute_id: str) -> Any:
         case=case,
         published=reputation,
         arrived=arrivals(found),
+        alike=similar.answered(alike, found.number),
         timeline=timeline(case),
         outcomes=OUTCOMES,
         reasons=REASONS,

@@ -55,6 +55,12 @@ class Speech:
         zh, separator, en = text.partition(" / ")
         return self.pick(zh, en) if separator else text
 
+    def amount(self, value: float) -> str:
+        """A share or a count, as short as it may be."""
+        return (
+            f"{value:.2f}" if abs(value) < 1 else f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
+        )
+
     def day(self, time: Any) -> str:
         """A timestamp's day in China."""
         return self._china(time).strftime("%Y-%m-%d")

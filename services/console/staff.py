@@ -7,7 +7,7 @@ import flask
 import grpc
 
 from services.common.taxonomy import standard
-from services.console import limits, web
+from services.console import limits, similar, web
 from services.console.cases import timeline
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import arbitration_pb2, ledger_pb2
@@ -63,12 +63,14 @@ def numbers() -> Any:
         filing = site().upstream.disputes.GetCaseFile.future(
             pb.GetCaseFileRequest(number=number, reader=account.name), timeout=CALL_S
         )
+        alike = similar.asking(number)
         disputes = site().upstream.disputes.ListDisputes(
             pb.ListDisputesRequest(reader=account.name, number=number), timeout=CALL_S
         )
         asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number])
         described = site().upstream.numbers.BatchDescribeNumbers(asked, timeout=CALL_S)
         explained, case = explaining.result(), filing.result()
+        found_alike = similar.answered(alike, number)
     except grpc.RpcError as error:
         flask.flash(web.told(web.translated(error)), "error")
         return flask.render_template("number.html", number=number), 400
@@ -79,6 +81,7 @@ def numbers() -> Any:
         case=case,
         described=described.results[0].number,
         found=disputes,
+        alike=found_alike,
         timeline=timeline(case),
         pb=pb,
         reputation_pb2=reputation_pb2,
@@ -169,6 +172,19 @@ def sample() -> Any:
         accuracy=ledger.GetAccuracy(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S),
         choices=choices,
     )
+
+
+@pages.get("/campaigns")
+def campaigns() -> Any:
+    """Numbers that seem to be worked together."""
+    require("reviewer", "auditor")
+    try:
+        listed = similar.campaigns(flask.request.args.get("page", "")[:64])
+    except grpc.RpcError as error:
+        if web.translated(error).reason != "PAGE_TOKEN_INVALID":
+            raise
+        return flask.redirect(flask.url_for("staff.campaigns"), 303)
+    return flask.render_template("campaigns.html", listed=listed)
 
 
 @pages.get("/consumers")

@@ -18,6 +18,7 @@ from services.common.quota import Limits, Rate
 from services.console import language, limits, plots
 from services.console.accounts import Account, Accounts
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
+from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
@@ -57,6 +58,7 @@ class Upstream:
     ledger: ledger_pb2_grpc.LedgerServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
+    features: features_pb2_grpc.FeaturesServiceStub
     feed: feed_pb2_grpc.FeedServiceStub
 
 

@@ -17,6 +17,7 @@ STAFF = (
             "/labels",
             "/health",
             "/sample",
+            "/campaigns",
             "/consumers",
         ),
     ),

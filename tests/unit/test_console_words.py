@@ -7,6 +7,7 @@ import pytest
 
 import services.console
 from services.console import language
+from services.features.similar.embedding import TRAITS
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
 
@@ -40,6 +41,10 @@ def test_every_value_of_an_enum_has_words(kind, prefix, first):
     speech = language.Speech("zh")
 
     assert all(speech.enum(kind, value, prefix) for value in kind.values() if value >= first)
+
+
+def test_every_trait_that_numbers_may_share_has_words():
+    assert {f"trait.{name}" for name in TRAITS} <= set(language.words())
 
 
 def test_every_reason_that_a_step_can_have_has_words():

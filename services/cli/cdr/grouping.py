@@ -55,10 +55,11 @@ def distinct(groups: I64, values: npt.NDArray[np.uint64], count: int) -> I64:
     fresh = values != 0
     fresh[1:] &= (values[1:] != values[:-1]) | (groups[1:] != groups[:-1])
     rows = np.flatnonzero(fresh)
-    if not len(rows):
-        return np.zeros(count, dtype=np.int64)
-    place, _ = codes(values[rows].view(np.int64))
-    pairs = np.sort((groups[rows] << 31) | place)
-    first = np.ones(len(pairs), dtype=bool)
-    first[1:] = pairs[1:] != pairs[:-1]
-    return np.bincount(pairs[first] >> 31, minlength=count)
+    result = np.bincount(groups[rows], minlength=count)
+    several = rows[result[groups[rows]] > 1]
+    if not len(several):
+        return result
+    place, _ = codes(values[several].view(np.int64))
+    pairs = np.sort((groups[several] << 31) | place)
+    again = pairs[1:][pairs[1:] == pairs[:-1]]
+    return result - np.bincount(again >> 31, minlength=count)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from services.common.numbering.keys import VALUE_MASK
+
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 
@@ -37,7 +39,8 @@ def find(numbers: I64, points: F32, days: npt.NDArray[np.uint32], said: I64) -> 
     if count < MIN_NUMBERS:
         return np.full(count, NONE, dtype=np.int64)
     first, second = _alike(points)
-    same_block = numbers[first] // BLOCK == numbers[second] // BLOCK
+    blocks = blocks_of(numbers)
+    same_block = blocks[first] == blocks[second]
     both = np.bitwise_count(days[first] & days[second])
     either = np.bitwise_count(days[first] | days[second])
     same_days = both >= SAME_DAYS * np.maximum(either, 1)
@@ -50,6 +53,12 @@ def find(numbers: I64, points: F32, days: npt.NDArray[np.uint32], said: I64) -> 
     rank = np.full(len(sizes), NONE, dtype=np.int64)
     rank[large[np.argsort(-sizes[large], kind="stable")]] = np.arange(len(large))
     return rank[component]
+
+
+def blocks_of(numbers: I64) -> I64:
+    """What numbers that differ in their last four digits only have in common, (n,)."""
+    # The class in the high bits is no multiple of a block; within the value it is.
+    return (numbers & ~np.int64(VALUE_MASK)) | (numbers & VALUE_MASK) // BLOCK
 
 
 def _alike(points: F32) -> tuple[I64, I64]:

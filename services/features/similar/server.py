@@ -11,7 +11,7 @@ from services.common.numbering.keys import wire
 from services.common.store import Store
 from services.features.similar import queries
 from services.features.similar import wire as messages
-from services.features.similar.campaigns import BLOCK
+from services.features.similar.campaigns import blocks_of
 from services.features.similar.neighbours import Neighbours
 from zhengming.features.v1 import features_pb2 as pb
 
@@ -45,14 +45,18 @@ def find_similar(
 
     answer = pb.FindSimilarNumbersResponse(indexed_count=len(index), campaign_id=campaign(number))
     answer.as_of_time.FromMilliseconds(index.as_of_ms)
-    for key, distance, point in zip(
-        found.numbers.tolist(), found.distances.tolist(), found.points, strict=True
-    ):
+    blocks = blocks_of(np.append(found.numbers, number))
+    columns = (
+        found.numbers.tolist(),
+        found.distances.tolist(),
+        (blocks[:-1] == blocks[-1]).tolist(),
+    )
+    for key, distance, same, point in zip(*columns, found.points, strict=True):
         answer.numbers.add(
             number=wire(key),
             distance=distance,
             shared_traits=messages.shared_traits(index.scale, found.point, point),
-            same_block=key // BLOCK == number // BLOCK,
+            same_block=same,
             campaign_id=campaign(key),
         )
     return answer

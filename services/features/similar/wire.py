@@ -10,7 +10,6 @@ from services.common.numbering.keys import wire
 from services.common.wire import category_code
 from services.features.queries import DAY_MS
 from services.features.similar import embedding, queries
-from services.features.similar.campaigns import BLOCK
 from services.features.similar.index import NeighbourIndex
 from zhengming.features.v1 import features_pb2 as pb
 
@@ -18,6 +17,7 @@ F32 = npt.NDArray[np.float32]
 SHOWN_NUMBERS = 50
 SHOWN_CATEGORIES = 3
 SHOWN_BLOCKS = 5
+BLOCK_DIGITS = 4
 
 
 def campaign_id(run: int, campaign: int) -> str:
@@ -56,19 +56,16 @@ def _campaign(
     index: NeighbourIndex,
 ) -> pb.Campaign:
     said = Counter(category_code(row["category"]) for row in rows if row["category"])
-    blocks = Counter(row["number"] // BLOCK for row in rows)
+    written = [wire(row["number"]) for row in rows]
+    blocks = Counter(text[:-BLOCK_DIGITS] for text in written if text.startswith("+"))
     days = int(np.bitwise_or.reduce([row["days"] for row in rows]))
     answer = pb.Campaign(
         campaign_id=campaign_id(run, campaign),
         number_count=len(rows),
-        numbers=[wire(row["number"]) for row in rows[:SHOWN_NUMBERS]],
+        numbers=written[:SHOWN_NUMBERS],
         mark_count=sum(row["hostile"] for row in rows),
         categories=[code for code, _ in said.most_common(SHOWN_CATEGORIES)],
-        blocks=[
-            wire(block * BLOCK)[:-4]
-            for block, times in blocks.most_common(SHOWN_BLOCKS)
-            if times > 1
-        ],
+        blocks=[block for block, times in blocks.most_common(SHOWN_BLOCKS) if times > 1],
     )
     # Bit i: i + 1 days before; days begin at 16:00 UTC of the day before.
     for time, back in (

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.common.numbering import parse_column
 from services.features.definitions import NAMES
 from services.features.similar import campaigns, embedding
 from services.features.similar.index import NeighbourIndex
@@ -177,3 +178,12 @@ def test_without_a_block_the_same_days_and_the_same_words_tie() -> None:
 
 def test_two_numbers_are_no_campaign() -> None:
     assert found(gang(1, 7, 5, 0.0, size=2)) == [campaigns.NONE] * 2
+
+
+def test_a_block_is_what_shares_all_but_the_last_four_digits() -> None:
+    edge = parse_column(["13612340000", "13612349999", "13612350000", "95588", "95599"]).keys
+
+    blocks = campaigns.blocks_of(edge)
+
+    assert blocks[0] == blocks[1] != blocks[2]
+    assert blocks[2] != blocks[3]
