@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=2, help="times that each row is kept apart")
     parser.add_argument("--ablations", type=int, default=3, help="turns to leave groups out in")
     parser.add_argument("--times", type=int, default=3, help="days that the risk is learned as of")
+    parser.add_argument("--rows", type=int, default=10**9, help="rows of a table set, for a glance")
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     absent = [FOLDERS[name] for name in given.only if not (DATA / FOLDERS[name]).is_dir()]
@@ -46,7 +47,7 @@ def main() -> int:
             evaluation, ratio = scoring_risk.evaluate(folder, given.times, given.seed)
             ratios.append(ratio)
         else:
-            one = getattr(scoring_sets, name)(folder)
+            one = getattr(scoring_sets, name)(folder).sample(given.rows, given.seed)
             evaluation = scoring_sets.evaluate(one, given.repeats, given.ablations, given.seed)
         evaluations.append(evaluation)
         _tell(evaluation)

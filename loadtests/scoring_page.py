@@ -27,7 +27,7 @@ h1{font-size:25px;margin:0 0 4px}h2{font-size:18px;margin:0 0 8px}
 h3{font-size:14px;margin:18px 0 6px}
 section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:18px 20px;
 margin:14px 0}.muted{color:var(--muted)}p{margin:0 0 10px;max-width:90ch}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:14px}
+.plots{display:grid;margin-top:14px;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:14px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:8px 28px}
 figure{margin:0}figcaption{font-size:12.5px;color:var(--muted);font-weight:600}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}

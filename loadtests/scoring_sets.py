@@ -1,7 +1,7 @@
 """Table models on public sets, beside plain LightGBM on the same folds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,20 @@ class TableSet:
     slices: Mapping[str, Flags]
     metric: str
     gain: float
+
+    def sample(self, count: int, seed: int) -> "TableSet":
+        """At most so many of the rows, drawn at random; the edges stay."""
+        if count >= len(self.label):
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.label))[:count])
+        return replace(
+            self,
+            text=f"{self.text} A sample of {count:,} rows.",
+            table=self.take(rows),
+            label=self.label[rows],
+            plain=self.plain[rows],
+            slices={name: chosen[rows] for name, chosen in self.slices.items()},
+        )
 
     def take(self, rows: figures.Rows) -> Table:
         """Some rows of the table."""

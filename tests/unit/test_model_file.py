@@ -1,6 +1,7 @@
 """`zhengming model`: learning a label from a table with and without links."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.csv
@@ -148,3 +149,73 @@ def test_a_folder_without_a_model_and_a_model_without_its_trees_are_not_found(fi
     for folder in (tmp_path, tmp_path / "card"):
         with pytest.raises(NotFound):
             predict_file(folder, fitted[0] / "train.csv", tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "told"),
+    [
+        ("a\np1\n", "COLUMN_MISSING", "two id columns"),
+        ("a,b\np1,\n", "FIELD_REQUIRED", "line 2: b is empty"),
+        ("a,b,w\np1,p2,1\np1,p3,0\n", "FIELD_OUT_OF_RANGE", "line 3: w must be"),
+        ("a,b,w\np1,p2,often\n", "FIELD_OUT_OF_RANGE", "w must be a number"),
+    ],
+)
+def test_edges_that_cannot_be_read_are_refused_with_field_and_line(
+    fitted, tmp_path, text, reason, told
+):
+    edges = tmp_path / "edges.csv"
+    edges.write_text(text)
+
+    with pytest.raises(InvalidArgument) as caught:
+        fit_file(fitted[0] / "train.csv", "who", "bad", tmp_path / "model", edges)
+
+    assert caught.value.reason == reason
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason", "told"),
+    [("p3,0,am,1", "FIELD_OUT_OF_RANGE", "line 402"), (",0,am,1", "FIELD_REQUIRED", "line 402")],
+)
+def test_a_row_whose_id_is_empty_or_stood_above_is_named(fitted, tmp_path, row, reason, told):
+    path = tmp_path / "train.csv"
+    path.write_text((fitted[0] / "train.csv").read_text() + row + "\n")
+
+    with pytest.raises(InvalidArgument) as caught:
+        fit_file(path, "who", "bad", tmp_path / "model")
+
+    assert caught.value.reason == reason
+    assert told in str(caught.value)
+
+
+def test_a_card_that_names_another_feature_is_refused_by_its_name(fitted, tmp_path):
+    shutil.copytree(fitted[0] / "model", tmp_path / "model")
+    path = tmp_path / "model" / "card.json"
+    card = json.loads(path.read_text())
+    for part in card["parts"].values():
+        part["features"] = ["talk_s" if name == "calls" else name for name in part["features"]]
+    path.write_text(json.dumps(card))
+
+    with pytest.raises(InvalidArgument) as caught:
+        predict_file(tmp_path / "model", fitted[0] / "train.csv", tmp_path / "p.csv")
+
+    assert caught.value.reason == "MODEL_FEATURES_MISMATCH"
+    assert caught.value.metadata["features"] == "calls,talk_s"
+
+
+def test_a_model_with_links_says_the_same_after_it_was_stored(tmp_path):
+    rows, links = people(3, links=True)
+    train = write(tmp_path / "train.csv", "who,calls,time,bad", rows)
+    edges = write(tmp_path / "edges.csv", "a,b,w", links)
+    fit_file(train, "who", "bad", tmp_path / "model", edges)
+    new = write(tmp_path / "new.csv", "who,calls,time", [("q1", "0.5", "am"), ("q2", "0.5", "am")])
+    known = [row[3] for row in rows]
+    gangs = [link[1] for link in links]
+    share = {g: np.mean([y for y, h in zip(known, gangs, strict=True) if h == g]) for g in gangs}
+    ranked = sorted(share, key=share.__getitem__)
+    asked = write(tmp_path / "asked.csv", "a,b", [("q1", ranked[0]), ("q2", ranked[-1])])
+
+    predict_file(tmp_path / "model", new, tmp_path / "p.csv", asked)
+
+    good, bad = pyarrow.csv.read_csv(tmp_path / "p.csv")["probability"].to_pylist()
+    assert bad > good + 0.2
