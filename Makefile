@@ -106,7 +106,7 @@ bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers 
 bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers, on ../shared/data/truth
 	@$(PY) -m loadtests.bench_truth
 
-models: $(STATE)/protos ## learn the shipped risk model anew from simulated cities
+models: $(STATE)/protos ## learn the shipped models anew from a simulated city
 	@$(PY) -m services.cli.shipped_model
 
 fmt: $(STATE)/tools ## format code and protos

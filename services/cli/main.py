@@ -155,7 +155,7 @@ def pipeline(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="risk")],
+    model: Annotated[str, typer.Argument(help="risk or prior")],
     as_of: Annotated[str, typer.Option(help="Learn what came after this time.")] = "",
     horizon: Annotated[str, typer.Option(help="How long after, such as 30d.")] = "30d",
     positive: Annotated[str, typer.Option(help="Positive examples.")] = "marks>=3",
@@ -177,10 +177,14 @@ def train(
             until = importing.times_ms(importing.texts(table, "valid_until"))
             keys = parse_column(table["number"]).keys
             bad = importing.flags(importing.texts(table, "bad"))
-            for key, is_bad, end in zip(keys.tolist(), bad, until.tolist(), strict=True):
+            category = importing.texts(table, "category")
+            for key, is_bad, end, code in zip(
+                keys.tolist(), bad, until.tolist(), category, strict=True
+            ):
                 if key and (end == 0 or end > at):
                     request.truth.number_keys.append(key)
                     request.truth.bad.append(is_bad)
+                    request.truth.categories.append(code)
     learned = scoring_pb2.Model()
     with _connect() as stubs:
         operations.wait(stubs.operations, stubs.scoring.TrainModel(request, timeout=120), learned)

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from google.longrunning import operations_pb2_grpc
 
-from services.common import operations as jobs
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import as_of_ms
-from services.scoring import domain, queries
+from services.scoring import domain, past, queries
+from services.scoring.priors import Priors
 from services.scoring.registry import Registry
 from services.scoring.rows import RunRows
-from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
-from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2 as pb
 
 SNAPSHOTS = 6
@@ -40,7 +40,9 @@ class Trainer:
         arbitration: arbitration_pb2_grpc.ArbitrationServiceStub,
         waiting: operations_pb2_grpc.OperationsStub,
         clock: Clock,
+        priors: Priors,
     ) -> None:
+        self._priors = priors
         self._store, self._registry, self._clock = store, registry, clock
         self._features, self._arbitration, self._waiting = features, arbitration, waiting
         self._rows = RunRows(store, features)
@@ -119,19 +121,10 @@ class Trainer:
         )
 
     def _prepare(self, as_of: int) -> int:
-        """Have features and posteriors computed as of a time; the run's id."""
-        features = features_pb2.BuildFeaturesRequest()
-        features.as_of_time.FromMilliseconds(as_of)
-        built = features_pb2.BuildFeaturesResponse()
-        jobs.wait(self._waiting, self._features.BuildFeatures(features, timeout=60), built)
-        judge = arbitration_pb2.RunArbitrationRequest(run_id=built.run_id)
-        judge.as_of_time.FromMilliseconds(as_of)
-        jobs.wait(
-            self._waiting,
-            self._arbitration.RunArbitration(judge, timeout=60),
-            arbitration_pb2.RunArbitrationResponse(),
+        """Have features, priors and posteriors computed as of a time; the run's id."""
+        return past.prepare(
+            self._features, self._arbitration, self._waiting, as_of, self._priors.write
         )
-        return int(built.run_id)
 
     def _outcomes(
         self, request: pb.TrainModelRequest, as_of: int, numbers: domain.I64
