@@ -13,8 +13,7 @@ class Feature:
 
     Attributes:
         name: with its unit as suffix.
-        group: "marks", "block", "behaviour", "lifecycle" or "plan"; no mark may change a feature
-            of the last three, for the prior is learned from them.
+        group: "marks", "block", "behaviour", "lifecycle" or "plan".
         description: what it is and how it is computed.
     """
 
@@ -122,7 +121,7 @@ _BEHAVIOUR = (
     Feature("intl_ingress_ratio", "behaviour", "calls from an international trunk / calls made"),
     Feature("auth_failed_ratio", "behaviour", "calls that failed authentication / calls made"),
     Feature("after_refusal_ratio", "behaviour", "calls to people who had refused / calls made"),
-    Feature("marks_per_answered_ratio", "marks", "marks of 30 days / calls answered"),
+    Feature("marks_per_answered_ratio", "behaviour", "marks of 30 days / calls answered"),
 )
 
 _LIFECYCLE = (

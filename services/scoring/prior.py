@@ -35,7 +35,7 @@ honest marks do), for it was learned from what others did."""
 KNOWN = "active_days"
 """The feature that is there where a carrier tells anything of a number."""
 GROUPS = ("behaviour", "lifecycle", "plan")
-"""Groups of features that no mark changes."""
+"""Groups of features that no mark changes, but for those that are named after marks."""
 
 PARAMETERS: dict[str, Any] = {
     "objective": "multiclass",

@@ -97,7 +97,11 @@ class PriorTrainer:
     def _behaviour_columns(self, names: list[str]) -> prior.I64:
         """Places of the features that no mark changes."""
         listed = self._features.ListFeatures(features_pb2.ListFeaturesRequest(), timeout=30)
-        chosen = {f.name for f in listed.features if f.group in prior.GROUPS}
+        chosen = {
+            f.name
+            for f in listed.features
+            if f.group in prior.GROUPS and not f.name.startswith("marks_")
+        }
         return np.array([i for i, name in enumerate(names) if name in chosen], dtype=np.int64)
 
     def _given(

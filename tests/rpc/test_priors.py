@@ -1,5 +1,6 @@
 """Priors of behaviour through the services: learned, written, handed to arbitration."""
 
+import json
 from datetime import UTC, date, datetime
 
 import grpc
@@ -124,12 +125,11 @@ def test_no_mark_changes_what_a_prior_is_told_from(city):
     ask.as_of_time.FromMilliseconds(END_MS)
     without = city.stubs.features.BatchGetFeatures(ask)
 
-    listed = city.stubs.features.ListFeatures(features_pb2.ListFeaturesRequest()).features
-    with_ = np.array(features_of(city, [marked]).values)
-    differ = ~np.isclose(with_, without.values, equal_nan=True)
-    touched = {listed[i].group for i in np.flatnonzero(differ)}
-    assert "marks" in touched
-    assert not touched & {"behaviour", "lifecycle", "plan"}
+    with_ = features_of(city, [marked])
+    differ = ~np.isclose(with_.values, without.values, equal_nan=True)
+    touched = {with_.names[i] for i in np.flatnonzero(differ)}
+    assert "marks_count" in touched
+    assert not touched & set(json.loads(city.model.card_json)["features"])
 
 
 def test_values_for_another_count_of_numbers_are_refused(city):
