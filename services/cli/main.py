@@ -161,6 +161,9 @@ def train(
     positive: Annotated[str, typer.Option(help="Positive examples.")] = "marks>=3",
     truth: Annotated[Path | None, typer.Option(help="Learn from truth.csv instead.")] = None,
     seed: int = 0,
+    only_if_better: Annotated[
+        bool, typer.Option(help="Learn from before --as-of; activate what is better after it.")
+    ] = False,
 ) -> None:
     """Learn a model, store and activate it."""
     at = _time_option(as_of, "--as-of")
@@ -169,7 +172,11 @@ def train(
     if not (horizon.endswith("d") and horizon[:-1].isdigit()):
         raise typer.BadParameter(f"--horizon must read like 30d, not {horizon!r}")
     request = scoring_pb2.TrainModelRequest(
-        name=model, horizon_days=int(horizon[:-1]), positive=positive, seed=seed
+        name=model,
+        horizon_days=int(horizon[:-1]),
+        positive=positive,
+        seed=seed,
+        only_if_better=only_if_better,
     )
     request.as_of_time.FromMilliseconds(at)
     if truth is not None:
@@ -189,7 +196,8 @@ def train(
     with _connect() as stubs:
         operations.wait(stubs.operations, stubs.scoring.TrainModel(request, timeout=120), learned)
     card = json.loads(learned.card_json)
-    show({"version": learned.version, "trees": card["trees"], **card["out_of_fold"]})
+    said = {"version": learned.version, "trees": card["trees"], **card["out_of_fold"]}
+    show(said | ({"active": learned.active, **card["comparison"]} if only_if_better else {}))
 
 
 @app.command()

@@ -116,6 +116,26 @@ class Registry:
             part.save_model(str(folder / file))
         (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
+    def load_risk(self, version: str) -> RiskModel:
+        """Read a model of risk.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        model = self.load("risk", version)
+        assert isinstance(model, RiskModel)
+        return model
+
+    def annotate(self, name: str, version: str, field: str, found: object) -> dict[str, Any]:
+        """Write what was found of a model of our own into its card; returns the card."""
+        path = self._own / name / version / "card.json"
+        card: dict[str, Any] = json.loads(path.read_text())
+        card[field] = found
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        os.replace(fresh, path)
+        return card
+
     def activate(self, name: str, version: str) -> Model:
         """Make a model the one that scores; calls under way finish with the old one.
 

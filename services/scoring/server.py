@@ -10,6 +10,7 @@ from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import category_code, check_batch
 from services.scoring import domain, queries
+from services.scoring.lifecycle import Retrainer
 from services.scoring.prior_training import PriorTrainer
 from services.scoring.priors import Priors
 from services.scoring.registry import NAMES, Registry
@@ -49,6 +50,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         learning = (store, registry, features, arbitration, waiting, clock)
         self._trainer = Trainer(*learning, self._priors)
         self._prior_trainer = PriorTrainer(*learning)
+        self._retrainer = Retrainer(registry, self._trainer, clock)
 
     def BatchScore(
         self, request: pb.BatchScoreRequest, context: grpc.ServicerContext
@@ -118,7 +120,13 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         if not 0 <= request.horizon_days <= 365:
             raise out_of_range("horizon_days", request.horizon_days, "1 to 365")
         domain.positive_minimum(request.positive)
-        trainer = self._trainer if request.name == "risk" else self._prior_trainer
+        if request.only_if_better and (request.name != "risk" or request.HasField("truth")):
+            raise out_of_range("only_if_better", True, "false but for 'risk' without truth")
+        trainer: Trainer | PriorTrainer | Retrainer = self._trainer
+        if request.name == "prior":
+            trainer = self._prior_trainer
+        elif request.only_if_better:
+            trainer = self._retrainer
         return self._operations.start("training", lambda: trainer.train(request))
 
     def ListModels(
@@ -139,6 +147,15 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
     ) -> pb.Model:
         """Switch to a stored model."""
         model = self._registry.activate(request.name, request.version)
+        return pb.Model(name=request.name, version=model.version, active=True)
+
+    def RollbackModel(
+        self, request: pb.RollbackModelRequest, context: grpc.ServicerContext
+    ) -> pb.Model:
+        """Switch back to the model before."""
+        if request.name not in NAMES:
+            raise out_of_range("name", repr(request.name[:40]), "'risk' or 'prior'")
+        model = self._registry.rollback(request.name)
         return pb.Model(name=request.name, version=model.version, active=True)
 
     def _score(self, run: int, names: tuple[str, ...]) -> pb.RunScoringResponse:

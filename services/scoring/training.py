@@ -63,6 +63,12 @@ class Trainer:
         del parts
         return self._learn(request, times, names, numbers, rows, weights, bad, graded)
 
+    def examples(
+        self, request: pb.TrainModelRequest, as_of: int
+    ) -> tuple[tuple[str, ...], domain.I64, domain.F32, domain.F32, domain.Y, domain.F32]:
+        """What `train` would learn from at its last time; see `_examples`."""
+        return self._examples(request, as_of, True)
+
     def _times(self, request: pb.TrainModelRequest, as_of: int) -> list[int]:
         """Times to learn from, ascending, the last one as_of: more of them show more outcomes."""
         earlier = [as_of - i * SNAPSHOT_DAYS * DAY_MS for i in range(SNAPSHOTS - 1, 0, -1)]
@@ -181,11 +187,12 @@ class Trainer:
             "out_of_fold": domain.metrics(risk[judged], bad[judged]),
         }
         self._registry.save("risk", version, booster, card)
-        self._registry.activate("risk", version)
+        if not request.only_if_better:
+            self._registry.activate("risk", version)
         model = pb.Model(
             name="risk",
             version=version,
-            active=True,
+            active=not request.only_if_better,
             card_json=next(c for v, c, _ in self._registry.cards("risk") if v == version),
         )
         model.create_time.FromDatetime(now)
