@@ -109,7 +109,7 @@ bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers,
 bench-scoring: $(STATE)/protos $(STATE)/tools ## report on scoring beside plain LightGBM, on ../shared/data: var/bench/scoring.html
 	@$(PY) -m loadtests.bench_scoring
 
-models: $(STATE)/protos ## learn the shipped risk model anew from simulated cities
+models: $(STATE)/protos ## learn the shipped models anew from a simulated city
 	@$(PY) -m services.cli.shipped_model
 
 fmt: $(STATE)/tools ## format code and protos

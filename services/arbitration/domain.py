@@ -152,6 +152,7 @@ class Accuracies:
         honesty: of marks, by kind and reporter.
         copying: float64 (S, S), how far a source (column) repeats another (row), in [0, 1].
         iteration_count: iterations until the posteriors settled.
+        prior_weight: how far the priors of behaviour are believed, see `prior`.
     """
 
     log_confusion: F64
@@ -160,6 +161,7 @@ class Accuracies:
     honesty: Honesty
     copying: F64
     iteration_count: int = 0
+    prior_weight: float = 0.0
 
     def table(self) -> F64:
         """Log-likelihood of each label at each level of honesty, (L * levels, K)."""
@@ -235,15 +237,21 @@ def starting_confusion(vocabulary: Vocabulary, frequency: F64) -> F64:
 
 
 def posterior(
-    cells: sparse.csr_matrix, accuracies: Accuracies, table: npt.NDArray[Any] | None = None
+    cells: sparse.csr_matrix,
+    accuracies: Accuracies,
+    table: npt.NDArray[Any] | None = None,
+    prior: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[Any]:
     """P(category | marks) for each row of `Weighed.cells`, (n, K), in the table's precision.
 
     Args:
         table: `accuracies.table()`, to be given where several calls share it.
+        prior: (n, K), what behaviour adds to the log prior of each number; None: nothing.
     """
     scores = cells @ (accuracies.table() if table is None else table)
     scores += accuracies.log_prior.astype(scores.dtype)
+    if prior is not None:
+        scores += prior
     return softmax(scores)
 
 

@@ -14,6 +14,7 @@ from services.arbitration import domain, learning, queries, recording
 from services.arbitration.half_lives import HalfLives, learn_half_lives
 from services.arbitration.honesty import Honesty
 from services.arbitration.judging import Arbitrated, judge
+from services.arbitration.prior import Told
 from services.arbitration.queries import Sampled, Scope, SourceCard
 from services.arbitration.reading import Context, Reader, UnknownLabel
 from services.arbitration.scorecards import make_cards
@@ -65,6 +66,7 @@ class Engine:
             self._proof = queries.sources_with_proof(self._store)
         crosswalk, mapping_count = self._confirmed()
         vocabulary = self._vocabulary(crosswalk)
+        told = self._told(run)
         reader = Reader(self._store, as_of_ms, vocabulary, self._proof)
         spans = list(reader.spans())
         scope = self._sample()
@@ -72,10 +74,10 @@ class Engine:
         sample = reader.read(scope, known)
         lives = learn_half_lives(vocabulary, sample[0])
         vocabulary = lives.of_labels(vocabulary)
-        reader = Reader(self._store, as_of_ms, vocabulary, self._proof)
+        reader = Reader(self._store, as_of_ms, vocabulary, self._proof, told)
         sample = reader.read(scope, known)
         gold = _gold(vocabulary, sample[1])
-        accuracies = learning.learn(vocabulary, sample[0], gold, known)
+        accuracies = learning.learn(vocabulary, sample[0], gold, known, prior=sample[1].prior)
 
         parts = [sample]
         if scope is not None:  # the reporters' own records need all that they said
@@ -120,14 +122,16 @@ class Engine:
     ) -> domain.Accuracies:
         """The matrices learned from all numbers, the sums taken where the rows are."""
         frequency = np.zeros(len(vocabulary.labels))
+        prior = None
         for packed, context in parts:
             marks = packed.unpacked()
             weighed = weigh_by(marks, vocabulary, accuracies)
-            write_cells(self._store, run, marks, weighed, _gold(vocabulary, context))
+            prior = context.prior and context.prior.weighing(accuracies.prior_weight)
+            write_cells(self._store, run, marks, weighed, _gold(vocabulary, context), prior)
             frequency += np.bincount(marks.label_at, marks.weight, minlength=len(frequency))
         start = domain.starting_accuracies(vocabulary, frequency)
         return learning.settle(
-            vocabulary, StoreSums(self._store, run), accuracies, start,
+            vocabulary, StoreSums(self._store, run, prior), accuracies, start,
             STORE_ITERATIONS, learning.TOLERANCE,
         )  # fmt: skip
 
@@ -136,24 +140,44 @@ class Engine:
         count, size = queries.number_count(self._store), self._sample_size
         return None if count <= size else Sampled(int(size / count * queries.PARTS))
 
-    def arbitrate(self, numbers: I64, as_of_ms: int) -> tuple[Arbitrated, int]:
-        """Judge the numbers, ascending, with the newest run's accuracies; returns its id too."""
+    def _told(self, run: int) -> Callable[[Scope], Told | None]:
+        """What behaviour says of numbers by the priors of a run."""
+        classes = queries.prior_classes(self._store, run)
+        if not classes:
+            return lambda scope: None
+
+        def read(scope: Scope) -> Told:
+            numbers, values = queries.priors(self._store, run, scope)
+            return Told(classes, numbers, values.reshape(-1, len(classes)))
+
+        return read
+
+    def arbitrate(
+        self, numbers: I64, as_of_ms: int, told: Told | None = None
+    ) -> tuple[Arbitrated, int]:
+        """Judge the numbers, ascending, with the newest run's accuracies; returns its id too.
+
+        Args:
+            numbers: int64 (n,).
+            as_of_ms: only what occurred by then counts.
+            told: what their behaviour says.
+        """
         learned = self._current()
         if queries.mapping_count(self._store) != learned.mapping_count:
             learned = self._extend(learned)
         try:
-            read = self._read(learned, numbers, as_of_ms)
+            read = self._read(learned, numbers, as_of_ms, told)
         except UnknownLabel:  # one that came since the run
             with self._lock:
                 self._labels = None
             learned = self._extend(learned)
-            read = self._read(learned, numbers, as_of_ms)
+            read = self._read(learned, numbers, as_of_ms, told)
         return judge(*read, learned.vocabulary, learned.accuracies), learned.run
 
     def _read(
-        self, learned: "_Learned", numbers: I64, as_of_ms: int
+        self, learned: "_Learned", numbers: I64, as_of_ms: int, told: Told | None
     ) -> tuple[domain.Marks, Context]:
-        reader = Reader(self._store, as_of_ms, learned.vocabulary, self._proof)
+        reader = Reader(self._store, as_of_ms, learned.vocabulary, self._proof, lambda scope: told)
         return reader.read(numbers, learned.accuracies.honesty)
 
     def cards(self) -> tuple[int, list[SourceCard]]:
@@ -288,6 +312,7 @@ class Engine:
                 Honesty(stratum, accuracies.honesty.reporters, missing),
                 copying,
                 accuracies.iteration_count,
+                accuracies.prior_weight,
             )
         extended = _Learned(learned.run, wider, start, learned.lives, mapping_count)
         with self._lock:

@@ -64,9 +64,12 @@ def judge(
     )
     known &= context.decided_category >= 0
 
+    prior = context.prior and context.prior.weighing(accuracies.prior_weight)
+
     def judge_some(first: int, last: int) -> None:
         rows = slice(first, last)
-        post = domain.posterior(weighed.cells[rows], accuracies, table)
+        told = None if prior is None else prior.rows(first, last)
+        post = domain.posterior(weighed.cells[rows], accuracies, table, told)
         decided = known[rows]
         post[decided] = 0.0
         post[decided, at[rows][decided]] = 1.0

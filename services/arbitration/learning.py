@@ -21,6 +21,7 @@ from services.arbitration.domain import (
     starting_accuracies,
 )
 from services.arbitration.honesty import LEVELS, Honesty, Tally, with_ratios
+from services.arbitration.prior import Prior, best_weight
 from services.arbitration.weighing import Weighed, weigh_by
 
 Mask = npt.NDArray[np.bool_]
@@ -51,6 +52,7 @@ def learn(
     known: Honesty | None = None,
     max_iterations: int = 30,
     tolerance: float = TOLERANCE,
+    prior: Prior | None = None,
 ) -> Accuracies:
     """Run EM until the mean posterior moves by less than the tolerance.
 
@@ -59,6 +61,7 @@ def learn(
         marks: those to learn from.
         gold: row -> place of the decided category.
         known: the reporters, and who names calls how often; None: nothing is known of them.
+        prior: what behaviour says of the numbers; how far it is believed is learned, too.
     """
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels)).astype(
         np.float64
@@ -71,7 +74,12 @@ def learn(
     for round_ in range(rounds):
         weighed = weigh_by(marks, vocabulary, found)
         limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
-        sums = sums_in_memory(weighed, fixed)
+        if prior is not None:
+            found = replace(
+                found, prior_weight=_believed(vocabulary, marks, weighed, found, fixed, prior)
+            )
+        told = prior.weighing(found.prior_weight) if prior is not None else None
+        sums = sums_in_memory(weighed, fixed, told)
         found = settle(vocabulary, sums, found, start, limit, tolerance)
         if round_ < rounds - 1:
             said = others_say(vocabulary, marks, weighed, found, fixed)
@@ -80,6 +88,24 @@ def learn(
             ratio = _tally(strata, marks, said).ratios()
             found = replace(found, honesty=with_ratios(strata, ratio))
     return found
+
+
+def _believed(
+    vocabulary: Vocabulary,
+    marks: Marks,
+    weighed: Weighed,
+    found: Accuracies,
+    gold: "Gold",
+    prior: Prior,
+) -> float:
+    """The weight of the prior under which marks are foretold best by all but their source."""
+
+    def likelihood(weight: float) -> F64:
+        return others_say(
+            vocabulary, marks, weighed, found, gold, copying=False, prior=prior.weighing(weight)
+        ).likelihood
+
+    return best_weight(likelihood, weighed.mark_weight)
 
 
 def _tally(honesty: Honesty, marks: Marks, said: "Said") -> Tally:
@@ -201,7 +227,7 @@ def settle(
     return found
 
 
-def sums_in_memory(weighed: Weighed, gold: Gold) -> Sums:
+def sums_in_memory(weighed: Weighed, gold: Gold, prior: Prior | None = None) -> Sums:
     """The sums over cells that are at hand."""
 
     def add_up(found: Accuracies) -> tuple[F64, F64]:
@@ -209,7 +235,8 @@ def sums_in_memory(weighed: Weighed, gold: Gold) -> Sums:
 
         def expect(first: int, last: int) -> tuple[F64, F64]:
             cells = weighed.cells[first:last]
-            post = posterior(cells, found, table)
+            told = None if prior is None else prior.rows(first, last)
+            post = posterior(cells, found, table, told)
             gold.fix(post, first)
             spoken = np.diff(cells.indptr) > 0
             return np.asarray(cells.T @ post), post[spoken].sum(axis=0, dtype=np.float64)
@@ -231,6 +258,7 @@ class Said:
         responsibility: float64 (m,), probability that each mark is honest.
         telling: float64 (m,) in [0, 1], how far the others' posterior is from the class prior.
         agreement: float64 (m,), the others' posterior of what each mark's label may mean.
+        likelihood: float64 (m,), P(its label | what the others say), were it honest.
         copying: float64 (S, S), see `Shared`.
     """
 
@@ -238,6 +266,7 @@ class Said:
     telling: F64
     agreement: F64
     copying: F64
+    likelihood: F64
 
 
 class Shared:
@@ -285,6 +314,7 @@ def others_say(
     found: Accuracies,
     gold: Gold,
     copying: bool = True,
+    prior: Prior | None = None,
 ) -> Said:
     """Judge each mark by all sources but its own: agreement with oneself proves nothing.
 
@@ -292,9 +322,10 @@ def others_say(
 
     Args:
         copying: whether to look anew for who copies whom.
+        prior: what behaviour says, to be heard as well.
     """
     table = found.table().astype(np.float32)
-    prior, log_prior = np.exp(found.log_prior), found.log_prior.astype(np.float32)
+    common, log_prior = np.exp(found.log_prior), found.log_prior.astype(np.float32)
     confusion = np.exp(found.log_confusion).astype(np.float32)
     shared = Shared(vocabulary, found)
     meant = (vocabulary.meaning > 0).astype(np.float32)
@@ -309,10 +340,12 @@ def others_say(
         # Pairs ascend by number: sums of runs, empty ones being 0.
         starts = np.searchsorted(at, np.arange(last - first))
         total = np.add.reduceat(
-            np.vstack([own, np.zeros((1, len(prior)), own.dtype)]), starts, axis=0
+            np.vstack([own, np.zeros((1, len(common)), own.dtype)]), starts, axis=0
         )
         total[np.diff(np.append(starts, len(at))) == 0] = 0.0
         total += log_prior
+        if prior is not None:
+            total += prior.rows(first, last)
         known = np.zeros_like(total)
         gold.fix(known, first)
         decided = np.flatnonzero(known.any(axis=1))
@@ -320,7 +353,7 @@ def others_say(
             total[decided] = np.where(known[decided] > 0, 0.0, -1e6)
             own[np.isin(at, decided)] = 0.0
         others = softmax(total[at] - own)
-        telling[low:high] = 1 - np.minimum(others, prior).sum(axis=1)
+        telling[low:high] = 1 - np.minimum(others, common).sum(axis=1)
         begin, end = np.searchsorted(marks.number_at, [first, last])
         of_mark = others[weighed.mark_pair[begin:end] - low]
         label_at = marks.label_at[begin:end]
@@ -344,4 +377,6 @@ def others_say(
     noise = np.exp(found.log_noise)[marks.label_at]
     said, otherwise = honest * likelihood, (1 - honest) * noise
     copied = shared.copying() if copying else found.copying
-    return Said(said / (said + otherwise), telling[weighed.mark_pair], agreement, copied)
+    return Said(
+        said / (said + otherwise), telling[weighed.mark_pair], agreement, copied, likelihood
+    )

@@ -17,7 +17,7 @@ I64 = npt.NDArray[np.int64]
 RUN_TABLES = (
     "posteriors", "evidence", "accuracies", "label_noise", "honesty", "source_honesty", "copying",
     "reporters", "suspicions", "scorecards", "source_counts", "half_lives",
-    "cells",
+    "cells", "prior_weight",
 )  # fmt: skip
 
 
@@ -276,6 +276,31 @@ def mappings(store: Store, until_ms: int | None = None) -> pa.Table:
     )
 
 
+def prior_classes(store: Store, run: int) -> tuple[int, ...]:
+    """What the priors of a run tell apart; nothing where it has none of any number."""
+    found = store.query(
+        "SELECT classes FROM prior_runs WHERE run = %(run)s AND number_count > 0", {"run": run}
+    )
+    return tuple(map(int, str(found["classes"][0].as_py()).split(","))) if found.num_rows else ()
+
+
+def priors(store: Store, run: int, scope: Scope) -> tuple[I64, npt.NDArray[np.float32]]:
+    """Numbers in scope with priors in a run, ascending, and their log ratios (n, classes)."""
+    table = store.query(
+        f"""
+        SELECT number, log_ratios FROM priors WHERE run = %(run)s{_only(scope)} ORDER BY number
+        """,
+        {"run": run},
+        _asked(scope),
+    )
+    values = table["log_ratios"].combine_chunks().flatten().to_numpy().astype(np.float32)
+    count = table.num_rows
+    return (
+        table["number"].to_numpy().astype(np.int64),
+        values.reshape(count, -1) if count else values.reshape(0, 0),
+    )
+
+
 def sources_with_proof(store: Store) -> set[int]:
     """Keys of the sources that name the call in one mark of a hundred or more."""
     found = store.query("SELECT source FROM marks GROUP BY source HAVING avg(call_ms > 0) >= 0.01")
@@ -359,6 +384,7 @@ def learned(store: Store, table: str, run: int) -> pa.Table:
         "copying": "original, copier, share",
         "reporters": "reporter, first_ms, ring, ratio",
         "half_lives": "category, days, standard_days, pairs",
+        "prior_weight": "weight",
     }[table]
     order = {"reporters": " ORDER BY reporter", "half_lives": " ORDER BY category"}.get(table, "")
     return store.query(f"SELECT {names} FROM {table} WHERE run = %(run)s{order}", {"run": run})

@@ -1,6 +1,6 @@
 """Marks of the store as the arrays that arbitration works on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.arbitration.honesty import (
     missing_calls,
     traits,
 )
+from services.arbitration.prior import Prior, Told
 from services.arbitration.queries import Scope, Span
 from services.common.store import Store
 
@@ -41,6 +42,7 @@ class Context:
         epoch, epoch_start_ms: int64 (n,).
         decided_category: int64 (n,): -1 none, 0 cleared, else the category.
         decided_by: authority of each decision, "" without.
+        prior: what their behaviour says; None: nothing of any.
     """
 
     former: I64
@@ -48,14 +50,22 @@ class Context:
     epoch_start_ms: I64
     decided_category: I64
     decided_by: list[str]
+    prior: Prior | None = None
 
 
 class Reader:
     """Reads marks as of a time, in the words of a vocabulary."""
 
     def __init__(
-        self, store: Store, as_of_ms: int, vocabulary: domain.Vocabulary, proof: set[int]
+        self,
+        store: Store,
+        as_of_ms: int,
+        vocabulary: domain.Vocabulary,
+        proof: set[int],
+        told: Callable[[Scope], Told | None] = lambda scope: None,
     ) -> None:
+        """Nothing is read yet; `told`: what behaviour says of the numbers in scope."""
+        self._told = told
         self._store, self._as_of_ms, self._vocabulary = store, as_of_ms, vocabulary
         self._proof = np.array(sorted(proof), dtype=np.uint64)
 
@@ -172,7 +182,9 @@ class Reader:
                 category[i] = decided["decided"][row].as_py()
                 decided_by[i] = decided["decided_by"][row].as_py()
         epoch = _lookup(epochs, "epoch", universe)
-        return marks, Context(former, epoch, epoch_start, category, decided_by)
+        told = self._told(scope)
+        prior = None if told is None else told.of(universe, vocabulary.categories)
+        return marks, Context(former, epoch, epoch_start, category, decided_by, prior)
 
 
 def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:

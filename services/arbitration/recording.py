@@ -15,7 +15,7 @@ from services.arbitration.scorecards import Cards
 from services.common.store import Store
 
 I64 = npt.NDArray[np.int64]
-LEARNED = ("label_noise", "honesty", "source_honesty", "copying", "reporters")
+LEARNED = ("label_noise", "honesty", "source_honesty", "copying", "reporters", "prior_weight")
 
 
 def write_judged(
@@ -111,6 +111,7 @@ def write_learned(
             "ratio": known.ratio,
         },
     }
+    rows["prior_weight"] = {"weight": np.array([accuracies.prior_weight])}
     for name, columns in rows.items():
         queries.insert_run_rows(store, name, run, columns)
     queries.insert_run_rows(
@@ -180,6 +181,8 @@ def restore(store: Store, run: int, vocabulary: domain.Vocabulary) -> domain.Acc
     copying[places] = copies["share"]
     known = columns["reporters"]
     reporters = Reporters(known["reporter"], known["first_ms"], known["ring"], known["ratio"])
+    believed = columns["prior_weight"]["weight"]
     return domain.Accuracies(
-        log_confusion, log_noise, log_prior, Honesty(stratum, reporters, missing), copying
-    )
+        log_confusion, log_noise, log_prior, Honesty(stratum, reporters, missing), copying,
+        prior_weight=float(believed[0]) if len(believed) else 0.0,
+    )  # fmt: skip

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 from google.longrunning import operations_pb2
 
 from services.arbitration import queries
 from services.arbitration.disputes.queries import source_outcomes
 from services.arbitration.engine import Engine
 from services.arbitration.judging import Arbitrated
+from services.arbitration.prior import Told
 from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument, NotFound
@@ -18,7 +20,7 @@ from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.taxonomy import standard
-from services.common.wire import as_of_ms, category_code, check_batch, sorted_keys
+from services.common.wire import as_of_ms, category_code, category_id, check_batch, sorted_keys
 from zhengming.arbitration.v1 import arbitration_pb2 as pb
 from zhengming.arbitration.v1 import arbitration_pb2_grpc as pb_grpc
 
@@ -45,7 +47,8 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         """Judge the numbers in the order asked."""
         check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
         keys, place = sorted_keys(request.number_keys)
-        found, run = self._engine.arbitrate(keys, as_of_ms(request, self._clock))
+        told = _told(request, keys)
+        found, run = self._engine.arbitrate(keys, as_of_ms(request, self._clock), told)
         names = self._engine.label_names()
         messages = [self._to_wire(found, i) for i in range(len(keys))]
         held = found.suspicions
@@ -209,6 +212,33 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
             message.decided_by = found.decided_by[i]
             message.decided_category = category_code(int(found.decided_category[i])) or "CLEARED"
         return message
+
+
+def _told(request: pb.BatchArbitrateRequest, keys: npt.NDArray[np.int64]) -> Told | None:
+    """What the request says of the behaviour of its numbers; None: nothing.
+
+    Args:
+        keys: the distinct numbers, ascending.
+
+    Raises:
+        InvalidArgument: COLUMN_LENGTH_MISMATCH.
+    """
+    width, count = len(request.prior_classes), len(request.number_keys)
+    if len(request.prior_log_ratios) != width * count:
+        raise InvalidArgument(
+            "COLUMN_LENGTH_MISMATCH",
+            f"prior_log_ratios has {len(request.prior_log_ratios)} entries, "
+            f"not {width} for each of {count} numbers",
+            field="prior_log_ratios",
+            length=len(request.prior_log_ratios),
+            expected=width * count,
+        )
+    if not width:
+        return None
+    values = np.array(request.prior_log_ratios, dtype=np.float32).reshape(count, width)
+    first = np.unique(np.array(request.number_keys, dtype=np.int64), return_index=True)[1]
+    classes = tuple(category_id(code) for code in request.prior_classes)
+    return Told(classes, keys, values[first])
 
 
 def _row(marks: int, told: float, right: float) -> pb.ScorecardRow:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy import sparse
 
 from services.arbitration import queries
 from services.arbitration.domain import F64, Accuracies, Marks
+from services.arbitration.prior import Prior
 from services.arbitration.weighing import Weighed
 from services.common.store import Store
 
@@ -47,14 +49,26 @@ GROUP BY cell
 
 
 def write_cells(
-    store: Store, run: int, marks: Marks, weighed: Weighed, gold: Mapping[int, int]
+    store: Store,
+    run: int,
+    marks: Marks,
+    weighed: Weighed,
+    gold: Mapping[int, int],
+    prior: Prior | None = None,
 ) -> None:
     """Append what `weigh` made of some numbers to the cells of a run.
 
     Args:
         gold: row -> place of the decided category.
+        prior: what behaviour says. Its columns are cells too: one whose log is 1 for the categories
+            of a class and 0 for all others adds the class's ratio to just these.
     """
-    cells = weighed.cells.tocoo()
+    plain = weighed.cells
+    cells = plain.tocoo()
+    if prior is not None:
+        spoken = (np.diff(plain.indptr) > 0)[:, None]
+        told = sparse.csr_matrix(np.where(spoken, prior.weight * prior.value[:, :-1], 0))
+        cells = sparse.hstack([plain, told]).tocoo()
     decided = np.full(len(marks.numbers), -1, dtype=np.int16)
     for row, place in gold.items():
         decided[row] = place
@@ -74,18 +88,24 @@ def write_cells(
 class StoreSums:
     """Expected weights under given accuracies, from the cells of a run; see `learning.Sums`."""
 
-    def __init__(self, store: Store, run: int) -> None:
+    def __init__(self, store: Store, run: int, prior: Prior | None = None) -> None:
+        """Nothing is asked yet; `prior`: one of those that `write_cells` had."""
         self._store, self._run = store, run
+        self._prior = prior
 
     def __call__(self, found: Accuracies) -> tuple[F64, F64]:
         """Sums of all shards: (L * levels, K) by cell and category, (K,) of the numbers."""
         table = found.table()
         size, width = table.shape
+        whole = table
+        if self._prior is not None:
+            of_class = np.arange(self._prior.value.shape[1] - 1)[:, None] == self._prior.column
+            whole = np.concatenate([table, of_class.astype(np.float64)])
         logs = pa.table(
             {
-                "cell": np.repeat(np.arange(size, dtype=np.uint32), width),
-                "place": np.tile(np.arange(width, dtype=np.uint16), size),
-                "log": table.ravel(),
+                "cell": np.repeat(np.arange(len(whole), dtype=np.uint32), width),
+                "place": np.tile(np.arange(width, dtype=np.uint16), len(whole)),
+                "log": whole.ravel(),
             }
         )
         asked: dict[str, Any] = {
@@ -100,5 +120,6 @@ class StoreSums:
             )
             cell = part["cell"].to_numpy().astype(np.int64)
             mass += expected[cell == MASS].sum(axis=0)
-            counts[cell[cell != MASS]] += expected[cell != MASS]
+            spoken = cell < size
+            counts[cell[spoken]] += expected[spoken]
         return counts, mass

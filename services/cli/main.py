@@ -196,12 +196,15 @@ def pipeline(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="risk")],
+    model: Annotated[str, typer.Argument(help="risk or prior")],
     as_of: Annotated[str, typer.Option(help="Learn what came after this time.")] = "",
     horizon: Annotated[str, typer.Option(help="How long after, such as 30d.")] = "30d",
     positive: Annotated[str, typer.Option(help="Positive examples.")] = "marks>=3",
     truth: Annotated[Path | None, typer.Option(help="Learn from truth.csv instead.")] = None,
     seed: int = 0,
+    only_if_better: Annotated[
+        bool, typer.Option(help="Learn from before --as-of; activate what is better after it.")
+    ] = False,
 ) -> None:
     """Learn a model, store and activate it."""
     at = _time_option(as_of, "--as-of")
@@ -210,7 +213,11 @@ def train(
     if not (horizon.endswith("d") and horizon[:-1].isdigit()):
         raise typer.BadParameter(f"--horizon must read like 30d, not {horizon!r}")
     request = scoring_pb2.TrainModelRequest(
-        name=model, horizon_days=int(horizon[:-1]), positive=positive, seed=seed
+        name=model,
+        horizon_days=int(horizon[:-1]),
+        positive=positive,
+        seed=seed,
+        only_if_better=only_if_better,
     )
     request.as_of_time.FromMilliseconds(at)
     if truth is not None:
@@ -218,15 +225,20 @@ def train(
             until = importing.times_ms(importing.texts(table, "valid_until"))
             keys = parse_column(table["number"]).keys
             bad = importing.flags(importing.texts(table, "bad"))
-            for key, is_bad, end in zip(keys.tolist(), bad, until.tolist(), strict=True):
+            category = importing.texts(table, "category")
+            for key, is_bad, end, code in zip(
+                keys.tolist(), bad, until.tolist(), category, strict=True
+            ):
                 if key and (end == 0 or end > at):
                     request.truth.number_keys.append(key)
                     request.truth.bad.append(is_bad)
+                    request.truth.categories.append(code)
     learned = scoring_pb2.Model()
     with _connect() as stubs:
         operations.wait(stubs.operations, stubs.scoring.TrainModel(request, timeout=120), learned)
     card = json.loads(learned.card_json)
-    show({"version": learned.version, "trees": card["trees"], **card["out_of_fold"]})
+    said = {"version": learned.version, "trees": card["trees"], **card["out_of_fold"]}
+    show(said | ({"active": learned.active, **card["comparison"]} if only_if_better else {}))
 
 
 @app.command()

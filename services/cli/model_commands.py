@@ -1,13 +1,18 @@
-"""`zhengming model`: a yes/no classifier for any table."""
+"""`zhengming model`: the models that score, and a yes/no classifier for any table."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.cli import session
 from services.cli.target import Target, show
+from zhengming.scoring.v1 import scoring_pb2
 
-app = typer.Typer(no_args_is_help=True, help="A yes/no classifier for any table.")
+app = typer.Typer(
+    no_args_is_help=True, help="The models that score; and a classifier for any table."
+)
 EdgesOption = Annotated[
     Path | None, typer.Option(help="Links: two id columns and an optional weight.")
 ]
@@ -47,3 +52,35 @@ def predict(
     from services.cli.model import predict_file
 
     show({"rows": predict_file(folder, test, out, edges)})
+
+
+@app.command(name="list")
+def list_models(
+    name: Annotated[str, typer.Argument(help="risk or prior; none: both.")] = "",
+) -> None:
+    """The stored models, newest first, and which of them score."""
+    with session.connected(Target.store, Target.server) as stubs:
+        found = stubs.scoring.ListModels(scoring_pb2.ListModelsRequest(name=name)).models
+    for model in found:
+        card = json.loads(model.card_json)
+        told = {key: card[key] for key in ("target", "as_of", "comparison") if key in card}
+        show({"name": model.name, "version": model.version, "active": model.active, **told})
+
+
+@app.command()
+def activate(
+    name: Annotated[str, typer.Argument(help="risk or prior.")],
+    version: Annotated[str, typer.Argument(help="As `model list` names it.")],
+) -> None:
+    """Have a stored model score."""
+    request = scoring_pb2.ActivateModelRequest(name=name, version=version)
+    with session.connected(Target.store, Target.server) as stubs:
+        show({"name": name, "active": stubs.scoring.ActivateModel(request).version})
+
+
+@app.command()
+def rollback(name: Annotated[str, typer.Argument(help="risk or prior.")]) -> None:
+    """Have the model score that did so before."""
+    request = scoring_pb2.RollbackModelRequest(name=name)
+    with session.connected(Target.store, Target.server) as stubs:
+        show({"name": name, "active": stubs.scoring.RollbackModel(request).version})

@@ -91,7 +91,7 @@ def _translated(channel: grpc.Channel) -> Iterator[Stubs]:
 def run_pipeline(
     stubs: Stubs, as_of_ms: int | None, step: Step, max_churn: float | None = None
 ) -> reputation_pb2.PublishReputationsResponse:
-    """Features, arbitration, scoring, publishing, one after the other."""
+    """Features, priors, arbitration, scoring, publishing, one after the other."""
 
     def timed(request: Message) -> Message:
         if as_of_ms is not None:
@@ -102,6 +102,12 @@ def run_pipeline(
     built = features_pb2.BuildFeaturesResponse()
     request = timed(features_pb2.BuildFeaturesRequest())
     operations.wait(stubs.operations, stubs.features.BuildFeatures(request, timeout=60), built)
+    step("priors")
+    operations.wait(
+        stubs.operations,
+        stubs.scoring.RunPriors(scoring_pb2.RunPriorsRequest(run_id=built.run_id), timeout=60),
+        scoring_pb2.RunPriorsResponse(),
+    )
     step("arbitration")
     judge = timed(arbitration_pb2.RunArbitrationRequest(run_id=built.run_id))
     judged = arbitration_pb2.RunArbitrationResponse()

@@ -1,4 +1,4 @@
-"""Learns the shipped risk model from a simulated city: python -m services.cli.shipped_model."""
+"""Learns the shipped models from a simulated city: python -m services.cli.shipped_model."""
 
 import shutil
 import subprocess
@@ -11,20 +11,24 @@ from services.cli.demo import FILES
 SEED = "101"
 END = "2026-11-20"
 AS_OF = "2026-11-19T15:59:59Z"
-MODELS = Path(__file__).parents[2] / "models" / "risk"
+MODELS = Path(__file__).parents[2] / "models"
+NAMES = ("prior", "risk")
+"""In the order of learning: the risk's rows hold posteriors, and these the prior."""
 
 
 def main() -> None:
-    """Simulate, import, learn, and put the model in the place of the shipped one."""
+    """Simulate, import, learn, and put the models in the place of the shipped ones."""
     with tempfile.TemporaryDirectory() as folder:
         store = ["--store", f"chdb:{folder}/store"]
-        _run("simulate", "--numbers", "5000", "--days", "60", "--seed", SEED, "--end", END,
+        _run("simulate", "--numbers", "20000", "--days", "60", "--seed", SEED, "--end", END,
              "--out", f"{folder}/city")  # fmt: skip
         for kind, name in FILES:
             _run(*store, "import", kind, f"{folder}/city/{name}")
-        _run(*store, "train", "risk", "--as-of", AS_OF, "--truth", f"{folder}/city/truth.csv")
-        shutil.rmtree(MODELS, ignore_errors=True)
-        shutil.copytree(Path(folder) / "store.models" / "risk", MODELS)
+        for name in NAMES:
+            _run(*store, "train", name, "--as-of", AS_OF, "--truth", f"{folder}/city/truth.csv")
+        for name in NAMES:
+            shutil.rmtree(MODELS / name, ignore_errors=True)
+            shutil.copytree(Path(folder) / "store.models" / name, MODELS / name)
 
 
 def _run(*arguments: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,14 +167,21 @@ class Publisher:
 
     def _judge(self, numbers: npt.NDArray[np.int64], as_of_ms: int) -> tuple[Judged, str]:
         keys = numbers.tolist()
-        ask = arbitration_pb2.BatchArbitrateRequest(number_keys=keys)
+        rows = self._features(keys, as_of_ms)
+        priors = self._upstream.scoring.BatchGetPriors(
+            scoring_pb2.BatchGetPriorsRequest(
+                number_keys=keys, names=rows.names, values=rows.values
+            ),
+            timeout=CALL_TIMEOUT_S,
+        )
+        ask = arbitration_pb2.BatchArbitrateRequest(
+            number_keys=keys,
+            prior_classes=priors.classes,
+            prior_log_ratios=priors.log_ratios,
+        )
         ask.as_of_time.FromMilliseconds(as_of_ms)
         judged = self._upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).posteriors
-        ask_rows = features_pb2.BatchGetFeaturesRequest(number_keys=keys)
-        ask_rows.as_of_time.FromMilliseconds(as_of_ms)
-        for found in judged:
-            ask_rows.excluded_mark_keys.extend(found.quarantined_mark_keys)
-        rows = self._upstream.features.BatchGetFeatures(ask_rows, timeout=CALL_TIMEOUT_S)
+        own = self._without_suspicions(keys, as_of_ms, rows, judged)
         count = len(keys)
         categories = np.zeros((count, TOP), dtype=np.uint16)
         probabilities = np.zeros((count, TOP), dtype=np.float32)
@@ -193,7 +201,6 @@ class Publisher:
             categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
         )
         more[counts["mark_count"] == 0] = np.nan
-        own = np.array(rows.values, dtype=np.float32).reshape(count, -1)
         scored = self._upstream.scoring.BatchScore(
             scoring_pb2.BatchScoreRequest(
                 names=[*rows.names, *posterior.NAMES],
@@ -230,6 +237,32 @@ class Publisher:
             ),
             scored.model_version,
         )
+
+    def _features(
+        self, keys: Sequence[int], as_of_ms: int, excluded: Sequence[int] = ()
+    ) -> features_pb2.BatchGetFeaturesResponse:
+        ask = features_pb2.BatchGetFeaturesRequest(number_keys=keys, excluded_mark_keys=excluded)
+        ask.as_of_time.FromMilliseconds(as_of_ms)
+        return self._upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
+
+    def _without_suspicions(
+        self,
+        keys: Sequence[int],
+        as_of_ms: int,
+        rows: features_pb2.BatchGetFeaturesResponse,
+        judged: Sequence[arbitration_pb2.Posterior],
+    ) -> npt.NDArray[np.float32]:
+        """Feature rows, (n, features), in which no mark in quarantine counts.
+
+        Arbitration finds these marks after the features were asked for; few numbers have any.
+        """
+        own = np.array(rows.values, dtype=np.float32).reshape(len(keys), -1)
+        held = [i for i, found in enumerate(judged) if found.quarantined_mark_keys]
+        if held:
+            excluded = [key for i in held for key in judged[i].quarantined_mark_keys]
+            fresh = self._features([keys[i] for i in held], as_of_ms, excluded)
+            own[held] = np.array(fresh.values, dtype=np.float32).reshape(len(held), -1)
+        return own
 
     def _registry(self, as_of_ms: int) -> Registry:
         table = queries.registrations(self._store, as_of_ms)

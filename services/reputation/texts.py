@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.common.taxonomy import standard
+from services.reputation.feature_words import phrase
 
 _RULES = {
     "RELAY": ("号码保护中间号，不累积标记", "Relay number: marks never accumulate on it"),
@@ -29,13 +30,14 @@ _RULES = {
 
 
 def reason(code: str) -> tuple[str, str]:
-    """A reason code in Chinese and English; a feature is named as it is."""
+    """A reason code in Chinese and English: a rule, a signal, or a feature that raised the risk."""
     if code in _RULES:
         return _RULES[code]
     if code in _signals():
         return _signals()[code]
-    words = code.replace("_", " ")
-    return f"特征：{words}", f"feature: {words}"
+    words = code.replace("_", " ")  # a feature of a model that is no longer there
+    zh, en = phrase(code) or (words, words)
+    return f"抬高风险：{zh}", f"raises the risk: {en}"
 
 
 @lru_cache(maxsize=1)

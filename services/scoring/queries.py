@@ -1,5 +1,6 @@
 """The SQL of the scoring service."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,89 @@ def run_as_of_ms(store: Store, run: int) -> int:
     """The time that a run's features are for."""
     found = store.query("SELECT as_of_ms FROM feature_runs WHERE run = %(run)s", {"run": run})
     return int(found["as_of_ms"][0].as_py())
+
+
+def feature_names(store: Store, run: int) -> list[str] | None:
+    """Names of a run's features; None where they are not finished."""
+    found = store.query("SELECT names FROM feature_runs WHERE run = %(run)s", {"run": run})
+    return str(found["names"][0].as_py()).split(",") if found.num_rows else None
+
+
+def any_behaviour(store: Store) -> bool:
+    """Whether carriers have told anything of any number."""
+    return store.query("SELECT number FROM behaviour LIMIT 1").num_rows > 0
+
+
+def known_rows(
+    store: Store, run: int, place: int, after: int, limit: int, marked: bool
+) -> tuple[I64, F32]:
+    """Numbers above `after` whose feature at a place (from 0) is known, ascending, at most
+    `limit`, and their rows (n, features).
+
+    Args:
+        marked: only numbers with a mark.
+    """
+    only = " AND number IN (SELECT number FROM marks)" if marked else ""
+    table = store.query(
+        f"""
+        SELECT number, row FROM features
+        WHERE run = %(run)s AND number > %(after)s AND NOT isNaN(row[{place + 1}]){only}
+        ORDER BY number LIMIT %(limit)s
+        """,
+        {"run": run, "after": after, "limit": limit},
+    )
+    return table["number"].to_numpy().astype(np.int64), _matrix(table["row"], np.float32)
+
+
+def judged(store: Store, run: int, low: int, high: int) -> dict[str, npt.NDArray[Any]]:
+    """Posteriors of low <= number <= high with marks or a decision, ascending."""
+    table = store.query(
+        """
+        SELECT number, categories, probabilities, decided_category FROM posteriors
+        WHERE run = %(run)s AND number >= %(low)s AND number <= %(high)s
+            AND (mark_count > 0 OR decided_category >= 0)
+        ORDER BY number
+        """,
+        {"run": run, "low": low, "high": high},
+    )
+    return {
+        "number": table["number"].to_numpy().astype(np.int64),
+        "categories": _matrix(table["categories"], np.int64),
+        "probabilities": _matrix(table["probabilities"], np.float64),
+        "decided": table["decided_category"].to_numpy() >= 0,
+    }
+
+
+def insert_priors(store: Store, run: int, numbers: I64, log_ratios: F32) -> None:
+    """Append priors, (n, C), to a run."""
+    width = log_ratios.shape[1]
+    offsets = np.arange(0, (len(numbers) + 1) * width, width, dtype=np.int32)
+    values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(log_ratios.ravel()))
+    runs = np.full(len(numbers), run, dtype=np.uint64)
+    store.insert("priors", pa.table({"run": runs, "number": numbers, "log_ratios": values}))
+
+
+def finish_prior_run(
+    store: Store,
+    run: int,
+    classes: Sequence[int],
+    model_version: str,
+    number_count: int,
+    finished_ms: int,
+) -> None:
+    """Record that a run has its priors, and drop the rows of all but the two newest."""
+    store.insert(
+        "prior_runs",
+        {
+            "run": [run],
+            "classes": [",".join(map(str, classes))],
+            "model_version": [model_version],
+            "number_count": [number_count],
+            "finished_ms": [finished_ms],
+        },
+    )
+    runs = "SELECT DISTINCT run FROM prior_runs ORDER BY run DESC LIMIT 2"
+    kept = store.query(runs)["run"].to_pylist()
+    for old in store.query("SELECT DISTINCT run FROM priors")["run"].to_pylist():
+        if old not in kept:
+            store.execute(f"ALTER TABLE priors DROP PARTITION {int(old)}")

@@ -1,15 +1,35 @@
-"""Models on disk: models/<name>/<version>/{model.txt, card.json}, and which one is active."""
+"""Models on disk: models/<name>/<version>/{*.txt, card.json}, and which one is active.
+
+Several processes may share the folder: `ACTIVE` names the active version in its first line and
+those before it in the others, is replaced as a whole, and is looked at in every call.
+"""
 
 import json
+import logging
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import lightgbm as lgb
+import numpy as np
 
-from services.common.errors import NotFound
+from services.common.errors import NotFound, out_of_range
 from services.scoring.domain import RiskModel
+from services.scoring.prior import FOLDS, PriorModel
+
+log = logging.getLogger(__name__)
+
+NAMES = ("risk", "prior")
+MODEL_FILE = "model.txt"
+Model = RiskModel | PriorModel
+_Stamp = tuple[int, int, int]
+
+
+def fold_file(fold: int) -> str:
+    """Name of the file of one booster of a prior model."""
+    return f"fold{fold}.txt"
 
 
 class Registry:
@@ -18,20 +38,42 @@ class Registry:
     def __init__(self, shipped: Path, own: Path) -> None:
         self._shipped, self._own = shipped, own
         self._lock = threading.Lock()
-        self._active: dict[str, RiskModel] = {}
+        self._active: dict[str, tuple[_Stamp, Model]] = {}
 
-    def active(self, name: str) -> RiskModel:
-        """The model that scores, loaded once.
+    @overload
+    def active(self, name: Literal["risk"]) -> RiskModel: ...
+    @overload
+    def active(self, name: Literal["prior"]) -> PriorModel: ...
+    def active(self, name: str) -> Model:
+        """The model that scores; loaded when it was activated here or by another process.
+
+        A call holds what it was given, so none is lost. While a new one cannot be read, the old
+        one goes on.
 
         Raises:
             NotFound: MODEL_NOT_FOUND.
         """
+        pointer = self._pointer(name)
+        stamp = _stamp(pointer)
         with self._lock:
-            if name not in self._active:
-                self._active[name] = self.load(name, self._active_version(name))
-            return self._active[name]
+            known = self._active.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            try:
+                model = self.load(name, _history(pointer)[0])
+            except (NotFound, OSError, ValueError, KeyError, lgb.basic.LightGBMError):
+                if known is None:
+                    raise
+                log.exception("the model activated last cannot be read; the old one goes on")
+                return known[1]
+            self._active[name] = (stamp, model)
+            return model
 
-    def load(self, name: str, version: str) -> RiskModel:
+    def has(self, name: str) -> bool:
+        """Whether there is an active model of that name."""
+        return any((root / name / "ACTIVE").exists() for root in (self._own, self._shipped))
+
+    def load(self, name: str, version: str) -> Model:
         """Read a model.
 
         Raises:
@@ -39,31 +81,88 @@ class Registry:
         """
         folder = self._folder(name, version)
         card = json.loads((folder / "card.json").read_text())
-        return RiskModel(
-            booster=lgb.Booster(model_file=str(folder / "model.txt")),
-            names=tuple(card["features"]),
-            slope=card["calibration"]["slope"],
-            intercept=card["calibration"]["intercept"],
+        calibration, names = card["calibration"], tuple(card["features"])
+        if name == "risk":
+            return RiskModel(
+                booster=lgb.Booster(model_file=str(folder / MODEL_FILE)),
+                names=names,
+                slope=calibration["slope"],
+                intercept=calibration["intercept"],
+                version=version,
+            )
+        return PriorModel(
+            boosters=tuple(
+                lgb.Booster(model_file=str(folder / fold_file(fold))) for fold in range(FOLDS)
+            ),
+            names=names,
+            classes=tuple(card["classes"]),
+            log_base=np.array(card["log_base"], dtype=np.float64),
+            temperature=calibration["temperature"],
             version=version,
         )
 
-    def save(self, name: str, version: str, booster: lgb.Booster, card: dict[str, Any]) -> None:
-        """Store a model beside the others."""
+    def save(
+        self,
+        name: str,
+        version: str,
+        booster: lgb.Booster | Mapping[str, lgb.Booster],
+        card: dict[str, Any],
+    ) -> None:
+        """Store a model beside the others: one booster, or several by file name."""
         folder = self._own / name / version
         folder.mkdir(parents=True, exist_ok=True)
-        booster.save_model(str(folder / "model.txt"))
+        boosters = {MODEL_FILE: booster} if isinstance(booster, lgb.Booster) else booster
+        for file, part in boosters.items():
+            part.save_model(str(folder / file))
         (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
-    def activate(self, name: str, version: str) -> RiskModel:
-        """Make a model the one that scores; calls under way finish with the old one."""
+    def load_risk(self, version: str) -> RiskModel:
+        """Read a model of risk.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        model = self.load("risk", version)
+        assert isinstance(model, RiskModel)
+        return model
+
+    def annotate(self, name: str, version: str, field: str, found: object) -> dict[str, Any]:
+        """Write what was found of a model of our own into its card; returns the card."""
+        path = self._own / name / version / "card.json"
+        card: dict[str, Any] = json.loads(path.read_text())
+        card[field] = found
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        os.replace(fresh, path)
+        return card
+
+    def activate(self, name: str, version: str) -> Model:
+        """Make a model the one that scores; calls under way finish with the old one.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
         model = self.load(name, version)
-        folder = self._own / name
-        folder.mkdir(parents=True, exist_ok=True)
-        pointer = folder / "ACTIVE.new"
-        pointer.write_text(version + "\n")
-        os.replace(pointer, folder / "ACTIVE")
-        with self._lock:
-            self._active[name] = model
+        earlier = [v for v in self._versions_of_pointer(name) if v != version]
+        self._point(name, [version, *earlier])
+        return model
+
+    def rollback(self, name: str) -> Model:
+        """Make the model active that was so before.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, where there was none before.
+        """
+        versions = self._versions_of_pointer(name)
+        if len(versions) < 2:
+            raise NotFound(
+                "MODEL_NOT_FOUND",
+                f"no model {name!r} was active before this one",
+                model=name,
+                version="",
+            )
+        model = self.load(name, versions[1])
+        self._point(name, versions[1:])
         return model
 
     def cards(self, name: str) -> list[tuple[str, str, bool]]:
@@ -73,17 +172,35 @@ class Registry:
             for root in (self._shipped, self._own)
             for path in (root / name).glob("*/card.json")
         }
-        active = self._active_version(name) if versions else ""
-        return [(v, versions[v], v == active) for v in sorted(versions, reverse=True)]
+        active = self._versions_of_pointer(name)[:1]
+        return [(v, versions[v], [v] == active) for v in sorted(versions, reverse=True)]
 
-    def _active_version(self, name: str) -> str:
+    def _versions_of_pointer(self, name: str) -> list[str]:
+        """The active version and those that were so before, newest first; the shipped one last."""
+        found: list[str] = []
         for root in (self._own, self._shipped):
             pointer = root / name / "ACTIVE"
             if pointer.exists():
-                return pointer.read_text().strip()
+                found += [version for version in _history(pointer) if version not in found]
+        return found
+
+    def _point(self, name: str, versions: list[str]) -> None:
+        folder = self._own / name
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"ACTIVE.{os.getpid()}.{threading.get_ident()}"
+        fresh.write_text("".join(f"{version}\n" for version in versions))
+        os.replace(fresh, folder / "ACTIVE")
+
+    def _pointer(self, name: str) -> Path:
+        for root in (self._own, self._shipped):
+            pointer = root / name / "ACTIVE"
+            if pointer.exists():
+                return pointer
         raise NotFound("MODEL_NOT_FOUND", f"no active model {name!r}", model=name, version="")
 
     def _folder(self, name: str, version: str) -> Path:
+        if name not in NAMES:
+            raise out_of_range("name", repr(name[:40]), "'risk' or 'prior'")
         for root in (self._own, self._shipped):
             folder = root / name / version
             if version and "/" not in version and (folder / "card.json").exists():
@@ -94,3 +211,13 @@ class Registry:
             model=name,
             version=version[:80],
         )
+
+
+def _stamp(pointer: Path) -> _Stamp:
+    """Changes whenever the file is replaced."""
+    found = pointer.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _history(pointer: Path) -> list[str]:
+    return pointer.read_text().split()

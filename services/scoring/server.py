@@ -8,9 +8,12 @@ from services.common.clock import Clock
 from services.common.errors import InvalidArgument, out_of_range
 from services.common.operations import Operations
 from services.common.store import Store
-from services.common.wire import check_batch
+from services.common.wire import category_code, check_batch
 from services.scoring import domain, queries
-from services.scoring.registry import Registry
+from services.scoring.lifecycle import Retrainer
+from services.scoring.prior_training import PriorTrainer
+from services.scoring.priors import Priors
+from services.scoring.registry import NAMES, Registry
 from services.scoring.rows import RunRows
 from services.scoring.training import Trainer
 from zhengming.arbitration.v1 import arbitration_pb2_grpc
@@ -43,23 +46,17 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         self._store, self._registry, self._clock = store, registry, clock
         self._operations = operations
         self._rows = RunRows(store, features)
-        self._trainer = Trainer(store, registry, features, arbitration, waiting, clock)
+        self._priors = Priors(store, registry, clock)
+        learning = (store, registry, features, arbitration, waiting, clock)
+        self._trainer = Trainer(*learning, self._priors)
+        self._prior_trainer = PriorTrainer(*learning)
+        self._retrainer = Retrainer(registry, self._trainer, clock)
 
     def BatchScore(
         self, request: pb.BatchScoreRequest, context: grpc.ServicerContext
     ) -> pb.BatchScoreResponse:
         """Score the rows in order."""
-        width = len(request.names)
-        if not width or len(request.values) % width:
-            raise InvalidArgument(
-                "COLUMN_LENGTH_MISMATCH",
-                f"values has {len(request.values)} entries, no multiple of {width} names",
-                field="values",
-                length=len(request.values),
-                expected=width,
-            )
-        rows = np.array(request.values, dtype=np.float32).reshape(-1, width)
-        check_batch(len(rows), MAX_BATCH, "values")
+        rows = _rows(request)
         model = self._registry.active("risk")
         model.check(tuple(request.names))
         scores = [pb.Score(risk=risk) for risk in model.risk(rows).tolist()]
@@ -71,6 +68,40 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
                         feature=model.names[at], value=float(row[at]), log_odds=float(part[at])
                     )
         return pb.BatchScoreResponse(scores=scores, model_version=model.version)
+
+    def BatchGetPriors(
+        self, request: pb.BatchGetPriorsRequest, context: grpc.ServicerContext
+    ) -> pb.BatchGetPriorsResponse:
+        """Tell the priors of the numbers, in order."""
+        rows = _rows(request)
+        if len(rows) != len(request.number_keys):
+            raise InvalidArgument(
+                "COLUMN_LENGTH_MISMATCH",
+                f"{len(request.number_keys)} number_keys have {len(rows)} rows of values",
+                field="number_keys",
+                length=len(request.number_keys),
+                expected=len(rows),
+            )
+        numbers = np.array(request.number_keys, dtype=np.int64)
+        classes, found, version = self._priors.of(numbers, list(request.names), rows)
+        return pb.BatchGetPriorsResponse(
+            classes=[category_code(category) for category in classes],
+            log_ratios=found.ravel().tolist(),
+            model_version=version,
+        )
+
+    def RunPriors(
+        self, request: pb.RunPriorsRequest, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation:
+        """Start the job."""
+        run = int(request.run_id) if request.run_id.isdigit() else 0
+        self._priors.check(run)
+
+        def work() -> pb.RunPriorsResponse:
+            count, version = self._priors.write(run)
+            return pb.RunPriorsResponse(number_count=count, model_version=version)
+
+        return self._operations.start("priors", work)
 
     def RunScoring(
         self, request: pb.RunScoringRequest, context: grpc.ServicerContext
@@ -84,12 +115,19 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         self, request: pb.TrainModelRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start the job."""
-        if request.name != "risk":
-            raise out_of_range("name", repr(request.name[:40]), "'risk'")
+        if request.name not in NAMES:
+            raise out_of_range("name", repr(request.name[:40]), "'risk' or 'prior'")
         if not 0 <= request.horizon_days <= 365:
             raise out_of_range("horizon_days", request.horizon_days, "1 to 365")
         domain.positive_minimum(request.positive)
-        return self._operations.start("training", lambda: self._trainer.train(request))
+        if request.only_if_better and (request.name != "risk" or request.HasField("truth")):
+            raise out_of_range("only_if_better", True, "false but for 'risk' without truth")
+        trainer: Trainer | PriorTrainer | Retrainer = self._trainer
+        if request.name == "prior":
+            trainer = self._prior_trainer
+        elif request.only_if_better:
+            trainer = self._retrainer
+        return self._operations.start("training", lambda: trainer.train(request))
 
     def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.ServicerContext
@@ -97,8 +135,10 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         """List the stored models."""
         return pb.ListModelsResponse(
             models=[
-                pb.Model(name="risk", version=version, active=active, card_json=card)
-                for version, card, active in self._registry.cards("risk")
+                pb.Model(name=name, version=version, active=active, card_json=card)
+                for name in NAMES
+                if request.name in ("", name)
+                for version, card, active in self._registry.cards(name)
             ]
         )
 
@@ -107,6 +147,15 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
     ) -> pb.Model:
         """Switch to a stored model."""
         model = self._registry.activate(request.name, request.version)
+        return pb.Model(name=request.name, version=model.version, active=True)
+
+    def RollbackModel(
+        self, request: pb.RollbackModelRequest, context: grpc.ServicerContext
+    ) -> pb.Model:
+        """Switch back to the model before."""
+        if request.name not in NAMES:
+            raise out_of_range("name", repr(request.name[:40]), "'risk' or 'prior'")
+        model = self._registry.rollback(request.name)
         return pb.Model(name=request.name, version=model.version, active=True)
 
     def _score(self, run: int, names: tuple[str, ...]) -> pb.RunScoringResponse:
@@ -123,6 +172,26 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
             after, total = int(numbers[-1]), total + len(numbers)
         queries.finish_run(self._store, run, model.version, total, self._clock())
         return pb.RunScoringResponse(number_count=total, model_version=model.version)
+
+
+def _rows(request: pb.BatchScoreRequest | pb.BatchGetPriorsRequest) -> domain.F32:
+    """Values of a request, row by row.
+
+    Raises:
+        InvalidArgument: COLUMN_LENGTH_MISMATCH or BATCH_SIZE_INVALID.
+    """
+    width = len(request.names)
+    if not width or len(request.values) % width:
+        raise InvalidArgument(
+            "COLUMN_LENGTH_MISMATCH",
+            f"values has {len(request.values)} entries, no multiple of {width} names",
+            field="values",
+            length=len(request.values),
+            expected=width,
+        )
+    rows = np.array(request.values, dtype=np.float32).reshape(-1, width)
+    check_batch(len(rows), MAX_BATCH, "values")
+    return rows
 
 
 def _reasons(model: domain.RiskModel, rows: domain.F32, risk: domain.F64) -> list[str]:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from google.longrunning import operations_pb2_grpc
 
-from services.common import operations as jobs
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import as_of_ms
-from services.scoring import domain, queries
+from services.scoring import domain, past, queries
+from services.scoring.priors import Priors
 from services.scoring.registry import Registry
 from services.scoring.rows import RunRows
-from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
-from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.arbitration.v1 import arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2 as pb
 
 SNAPSHOTS = 6
@@ -40,7 +40,9 @@ class Trainer:
         arbitration: arbitration_pb2_grpc.ArbitrationServiceStub,
         waiting: operations_pb2_grpc.OperationsStub,
         clock: Clock,
+        priors: Priors,
     ) -> None:
+        self._priors = priors
         self._store, self._registry, self._clock = store, registry, clock
         self._features, self._arbitration, self._waiting = features, arbitration, waiting
         self._rows = RunRows(store, features)
@@ -60,6 +62,12 @@ class Trainer:
         )
         del parts
         return self._learn(request, times, names, numbers, rows, weights, bad, graded)
+
+    def examples(
+        self, request: pb.TrainModelRequest, as_of: int
+    ) -> tuple[tuple[str, ...], domain.I64, domain.F32, domain.F32, domain.Y, domain.F32]:
+        """What `train` would learn from at its last time; see `_examples`."""
+        return self._examples(request, as_of, True)
 
     def _times(self, request: pb.TrainModelRequest, as_of: int) -> list[int]:
         """Times to learn from, ascending, the last one as_of: more of them show more outcomes."""
@@ -119,19 +127,10 @@ class Trainer:
         )
 
     def _prepare(self, as_of: int) -> int:
-        """Have features and posteriors computed as of a time; the run's id."""
-        features = features_pb2.BuildFeaturesRequest()
-        features.as_of_time.FromMilliseconds(as_of)
-        built = features_pb2.BuildFeaturesResponse()
-        jobs.wait(self._waiting, self._features.BuildFeatures(features, timeout=60), built)
-        judge = arbitration_pb2.RunArbitrationRequest(run_id=built.run_id)
-        judge.as_of_time.FromMilliseconds(as_of)
-        jobs.wait(
-            self._waiting,
-            self._arbitration.RunArbitration(judge, timeout=60),
-            arbitration_pb2.RunArbitrationResponse(),
+        """Have features, priors and posteriors computed as of a time; the run's id."""
+        return past.prepare(
+            self._features, self._arbitration, self._waiting, as_of, self._priors.write
         )
-        return int(built.run_id)
 
     def _outcomes(
         self, request: pb.TrainModelRequest, as_of: int, numbers: domain.I64
@@ -188,11 +187,12 @@ class Trainer:
             "out_of_fold": domain.metrics(risk[judged], bad[judged]),
         }
         self._registry.save("risk", version, booster, card)
-        self._registry.activate("risk", version)
+        if not request.only_if_better:
+            self._registry.activate("risk", version)
         model = pb.Model(
             name="risk",
             version=version,
-            active=True,
+            active=not request.only_if_better,
             card_json=next(c for v, c, _ in self._registry.cards("risk") if v == version),
         )
         model.create_time.FromDatetime(now)

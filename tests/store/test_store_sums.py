@@ -9,6 +9,7 @@ from services.__main__ import ROOT
 from services.arbitration import learning
 from services.arbitration.domain import Marks, Vocabulary, starting_accuracies
 from services.arbitration.learning import Gold, settle, sums_in_memory
+from services.arbitration.prior import Told
 from services.arbitration.store_sums import StoreSums, write_cells
 from services.arbitration.weighing import weigh_by
 from services.common.migrate import migrate
@@ -65,17 +66,26 @@ def crowd(numbers=3_000, seed=1, sources=3, categories=5):
     )
 
 
-def test_the_store_learns_the_accuracies_that_memory_learns(store):
+def behaviour(marks, vocabulary):
+    """What behaviour says of one number in two: log ratios of two classes, one a whole group."""
+    chance = np.random.default_rng(3)
+    told = Told((1, 3), marks.numbers[::2], chance.normal(size=(len(marks.numbers[::2]), 2)) * 2)
+    return told.of(marks.numbers, vocabulary.categories).weighing(0.75)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_the_store_learns_the_accuracies_that_memory_learns(store, told):
     migrate(store, "arbitration", ROOT / "arbitration" / "schema", clock=lambda: 0)
     vocabulary, marks = words(), crowd()
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels))
     start = starting_accuracies(vocabulary, frequency)
     weighed = weigh_by(marks, vocabulary, start)
-    write_cells(store, 7, marks, weighed, GOLD)
+    prior = behaviour(marks, vocabulary) if told else None
+    write_cells(store, 7, marks, weighed, GOLD, prior)
     write_cells(store, 6, crowd(seed=2), weigh_by(crowd(seed=2), vocabulary, start), {})
 
-    whole = settle(vocabulary, sums_in_memory(weighed, Gold.of(GOLD)), start, start, 12, 0.0)
-    spread = settle(vocabulary, StoreSums(store, 7), start, start, 12, 0.0)
+    whole = settle(vocabulary, sums_in_memory(weighed, Gold.of(GOLD), prior), start, start, 12, 0.0)
+    spread = settle(vocabulary, StoreSums(store, 7, prior), start, start, 12, 0.0)
 
     assert spread.iteration_count == whole.iteration_count == 12
     for name in ("log_confusion", "log_noise", "log_prior"):

@@ -1,0 +1,117 @@
+"""Models through the service: rolled back, and learned anew only to take over if better."""
+
+import csv
+import json
+import random
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+
+from services.cli import importing
+from services.cli.kinds import KINDS
+from services.common import operations, rpc
+from tests.services_in_process import BEGAN_MS, in_process
+from zhengming.scoring.v1 import scoring_pb2
+
+DAY_MS = 86_400_000
+OFTEN, SELDOM = 120, 300
+
+
+def history(path):
+    """Numbers that are marked every few days, and numbers that are marked once or twice."""
+    chance = random.Random(4)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["source", "number", "label", "occurred_at", "reporter"])
+        for i in range(OFTEN + SELDOM):
+            days = [chance.uniform(1, 180) for _ in range(chance.randint(1, 2))]
+            if i < OFTEN:
+                days = [day + chance.random() for day in range(1, 180, 4)]
+            for day in days:
+                at = datetime.fromtimestamp((BEGAN_MS - day * DAY_MS) / 1000, UTC).isoformat()
+                number = f"138{10_000_000 + i * 7919 % 90_000_000:08d}"
+                rows.writerow(["app", number, "诈骗电话", at, f"r{chance.randrange(500)}"])
+
+
+@pytest.fixture(scope="module")
+def running(chdb_engine, chdb_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    history(folder / "marks.csv")
+    with in_process(chdb_path, folder, follow=False) as services:
+        for line, table in importing.read_tables(folder / "marks.csv"):
+            KINDS["marks"](services.stubs, folder, line, table, {}, importing.Tally())
+        yield services
+
+
+def train(running, **given):
+    request = scoring_pb2.TrainModelRequest(name="risk", horizon_days=30, **given)
+    request.as_of_time.FromMilliseconds(BEGAN_MS - 30 * DAY_MS)
+    learned = scoring_pb2.Model()
+    started = running.stubs.scoring.TrainModel(request)
+    operations.wait(running.stubs.operations, started, learned)
+    return learned
+
+
+def active(running):
+    models = running.stubs.scoring.ListModels(scoring_pb2.ListModelsRequest(name="risk")).models
+    return next(model.version for model in models if model.active)
+
+
+def test_a_model_takes_over_where_it_is_better_and_not_again_where_it_is_not(running):
+    shipped = active(running)
+
+    better = train(running, only_if_better=True)
+    running.clock.now_ms += 1_000  # a version is named by its second
+    same = train(running, only_if_better=True)
+
+    found = json.loads(better.card_json)["comparison"]
+    assert better.active
+    assert (found["active"], found["activated"]) == (shipped, True)
+    assert found["lower"] < found["difference"] < found["upper"] < 0
+    assert found["row_count"] > OFTEN
+    again = json.loads(same.card_json)["comparison"]
+    assert (again["active"], again["activated"]) == (better.version, False)
+    assert not same.active
+    assert active(running) == better.version
+
+
+def test_the_new_model_learns_from_nothing_in_the_window_that_judges_it(running):
+    learned = train(running, only_if_better=True, seed=5)
+
+    newest = datetime.fromisoformat(json.loads(learned.card_json)["as_of"])
+    window_ms = BEGAN_MS - 30 * DAY_MS
+    assert newest.timestamp() * 1000 + 30 * DAY_MS <= window_ms
+
+
+def test_a_model_is_rolled_back_to_the_one_before(running):
+    first = active(running)
+    running.clock.now_ms += 1_000
+    second = train(running, seed=9).version
+
+    back = running.stubs.scoring.RollbackModel(scoring_pb2.RollbackModelRequest(name="risk"))
+
+    assert second != first
+    assert back.version == active(running) == first
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (scoring_pb2.RollbackModelRequest(name="luck"), "FIELD_OUT_OF_RANGE"),
+        (scoring_pb2.ActivateModelRequest(name="risk", version="9"), "MODEL_NOT_FOUND"),
+        (scoring_pb2.ActivateModelRequest(name="luck", version="9"), "FIELD_OUT_OF_RANGE"),
+        (scoring_pb2.TrainModelRequest(name="prior", only_if_better=True), "FIELD_OUT_OF_RANGE"),
+    ],
+)
+def test_what_cannot_be_switched_is_refused(running, request_, reason):
+    call = {
+        scoring_pb2.RollbackModelRequest: running.stubs.scoring.RollbackModel,
+        scoring_pb2.ActivateModelRequest: running.stubs.scoring.ActivateModel,
+        scoring_pb2.TrainModelRequest: running.stubs.scoring.TrainModel,
+    }[type(request_)]
+
+    with pytest.raises(grpc.RpcError) as failure:
+        call(request_)
+
+    assert rpc.to_domain_error(failure.value).reason == reason
