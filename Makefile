@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench bench-truth models proto fmt golden image lock clean
+.PHONY: help run demo test check bench bench-truth bench-serving models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -105,6 +105,11 @@ bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers 
 
 bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers, on ../shared/data/truth
 	@$(PY) -m loadtests.bench_truth
+
+bench-serving: $(STATE)/protos $(STATE)/peers ## lookups and bulk updates beside their peers, and how soon a mark is seen
+	$(call debian,nghttp2-client,command -v h2load)
+	@$(PY) -m loadtests.bench_serving
+	@$(PY) -m loadtests.bench_freshness
 
 models: $(STATE)/protos ## learn the shipped risk model anew from simulated cities
 	@$(PY) -m services.cli.shipped_model

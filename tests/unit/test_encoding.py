@@ -150,6 +150,7 @@ mobiles = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(mobiles, min_size=1, max_size=6), st.sampled_from(["", "CN", "US"]))
 def test_a_batch_in_bytes_is_read_as_number_by_number(numbers, region):
     request = pb.BatchGetReputationsRequest(numbers=numbers, region=region)
@@ -168,6 +169,7 @@ def test_mobile_numbers_in_wire_form_are_read_at_once():
     assert read_batch(request.SerializeToString()).keys is not None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_break_the_reading_of_a_batch(content):
     try:
