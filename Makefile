@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench bench-truth bench-scoring models proto fmt golden image lock clean
+.PHONY: help run demo test check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -108,6 +108,11 @@ bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers,
 
 bench-scoring: $(STATE)/protos $(STATE)/tools ## report on scoring beside plain LightGBM, on ../shared/data: var/bench/scoring.html
 	@$(PY) -m loadtests.bench_scoring
+
+bench-serving: $(STATE)/protos $(STATE)/peers ## lookups and bulk updates beside their peers, and how soon a mark is seen
+	$(call debian,nghttp2-client,command -v h2load)
+	@$(PY) -m loadtests.bench_serving
+	@$(PY) -m loadtests.bench_freshness
 
 models: $(STATE)/protos ## learn the shipped models anew from a simulated city
 	@$(PY) -m services.cli.shipped_model

@@ -93,9 +93,14 @@ def _time_option(value: str, name: str) -> int | None:
 @app.command()
 def serve(
     service: Annotated[list[str] | None, typer.Argument(help="Services; none: all.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on one port; `lookup` only.")
+    ] = None,
 ) -> None:
     """Run services in this process until SIGTERM."""
     os.environ["ZHENGMING_STORE"] = Target.store
+    if workers is not None:
+        os.environ["ZHENGMING_WORKERS"] = str(workers)
     raise typer.Exit(composition.main(service or []))
 
 

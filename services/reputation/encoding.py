@@ -6,6 +6,7 @@ others is encoded once for its table, what is its own for all rows of a request 
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -37,15 +38,15 @@ _DISPLAYS_KEPT = 50_000
 _OWN = np.dtype(
     [
         # Tag and length of the result, and in it of the reputation.
-        ("head", "u1", (6,)),
+        ("tag1", "u1"), ("size1", "<u2"), ("tag2", "u1"), ("size2", "<u2"),
         ("tag4", "u1"), ("risk", "<f8"),
         ("tag6", "u1"), ("probability", "<f8"),
         ("tag9", "u1"), ("effective_sources", "<f8"),
-        ("mark_count", "u1", (4,)),
+        ("mark_count", "<u4"),
     ]
 )  # fmt: skip
 """What is a row's own, of one size."""
-_TIMES = np.dtype([("first", "u1", (8,)), ("last", "u1", (8,))])
+_TIMES = np.dtype([("first", "<i8"), ("last", "<i8")])
 _SHARE = np.dtype("V18")
 """An entry of a distribution whose category has four digits, as nearly all have."""
 
@@ -88,14 +89,17 @@ def encode_batch(
     fields = _number_fields(keys) if fields is None else fields
     if fields is not None and len(found) == 1 and len(found[0][1]) == len(keys):
         layer, _, rows = found[0]
-        return b"".join(encoder_of(layer).many(fields, rows).ravel().tolist())
+        return b"".join(
+            chain.from_iterable(zip(*encoder_of(layer).many(fields, rows), strict=True))
+        )
     results = np.full((len(keys), PIECES), b"", dtype=object)
     left = np.ones(len(keys), dtype=bool)
     for layer, which, rows in found:
         left[which] = False
         encoder = encoder_of(layer)
         if fields is not None:
-            results[which] = encoder.many(fields[which], rows)
+            for at, column in enumerate(encoder.many(fields[which], rows)):
+                results[which, at] = column
         else:
             names = format_keys(keys[which])
             for place, name, row in zip(which.tolist(), names, rows.tolist(), strict=True):
@@ -189,8 +193,8 @@ class TableEncoder:
             parts += [timestamp(11, first_s * SECOND_MS), timestamp(12, last_s * SECOND_MS)]
         return b"".join(parts)
 
-    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> npt.NDArray[Any]:
-        """Entries of `results` as (n, PIECES) pieces; `fields`, (n, size), are field 1 of each."""
+    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> list[list[bytes]]:
+        """Entries of `results` in PIECES columns; `fields`, (n, size), are field 1 of each."""
         picked = self._packed.rows.take(rows)
         last, marks = picked["last_mark_s"], picked["mark_count"].astype(np.int64)
         why, issue = picked["why"], picked["issue"]
@@ -203,17 +207,14 @@ class TableEncoder:
         is_odd = ((last > 0) & early).any()
         size, most = int(sizes.max(initial=0)), int(marks.max(initial=0))
         size += _own_dtype(fields.shape[1]).itemsize
-        results = np.full((len(rows), PIECES), b"", dtype=object)
         if is_odd or size >= _TWO_BYTES or most >= _THREE_BYTES:
-            for at, row in enumerate(rows.tolist()):
-                results[at, 0] = _result(fields[at].tobytes() + self.one(row))
-            return results
-        results[:, 0] = _own(picked, marks, fields, sizes)
-        results[:, 1] = displays
-        results[:, 2] = self._why.all.take(why)
-        results[:, 3] = self._issue.all.take(issue)
-        results[:, 4] = shares
-        return results
+            heads = [field.tobytes() for field in fields]
+            whole = zip(heads, rows.tolist(), strict=True)
+            entries = [_result(head + self.one(row)) for head, row in whole]
+            return [entries, *[[b""] * len(rows)] * (PIECES - 1)]
+        own = _own(picked, marks, fields, sizes)
+        why_pieces, issue_pieces = self._why.all.take(why), self._issue.all.take(issue)
+        return [own, displays, why_pieces.tolist(), issue_pieces.tolist(), shares]
 
     def _display(self, what: int, marks: int) -> bytes:
         code, state = self._says[what]
@@ -286,29 +287,16 @@ def _own(
     size_of_times = _TIMES.itemsize
     there = rows["last_mark_s"] > 0
     sizes = sizes + np.where(there, own.itemsize - 6, own.itemsize - 6 - size_of_times)
-    head = own["head"]
-    head[:, 0], head[:, 3] = 0x0A, 0x0A
-    for at, size in ((1, sizes + 3), (4, sizes)):
-        head[:, at] = size & 0x7F | 0x80
-        head[:, at + 1] = size >> 7
+    own["tag1"], own["size1"] = 0x0A, _varint2(sizes + 3)
+    own["tag2"], own["size2"] = 0x0A, _varint2(sizes)
     own["number"] = fields
     own["tag4"], own["tag6"], own["tag9"] = 0x21, 0x31, 0x49
     for name in ("risk", "probability"):
         own[name] = PROBABILITY_OF.take(rows[name])
     own["effective_sources"] = rows["effective_sources"]
-    count = own["mark_count"]
-    count[:, 0] = 0x50
-    count[:, 1], count[:, 2] = marks & 0x7F | 0x80, marks >> 7 & 0x7F | 0x80
-    count[:, 3] = marks >> 14
-    for tag, name, seconds in (
-        (0x5A, "first", rows["first_mark_s"]),
-        (0x62, "last", rows["last_mark_s"]),
-    ):
-        column = own[name]
-        column[:, :3] = (tag, 6, 0x08)
-        for at in range(4):
-            column[:, 3 + at] = seconds >> np.uint32(7 * at) & np.uint32(0x7F) | np.uint32(0x80)
-        column[:, 7] = seconds >> np.uint32(28)
+    own["mark_count"] = 0x50 | (_varint2(marks & 0x3FFF) | 0x8000 | marks >> 14 << 16) << 8
+    for tag, name in ((0x5A, "first"), (0x62, "last")):
+        own[name] = tag | 6 << 8 | 0x08 << 16 | _varint5(rows[f"{name}_mark_s"]) << 24
     pieces: list[bytes] = own.view(f"V{own.itemsize}").tolist()
     if not there.all():
         for at in np.flatnonzero(~there).tolist():
@@ -316,10 +304,22 @@ def _own(
     return pieces
 
 
+def _varint2(values: I64) -> I64:
+    """Varints of two bytes as little-endian integers."""
+    return values & 0x7F | 0x80 | values >> 7 << 8
+
+
+def _varint5(seconds: npt.NDArray[Any]) -> I64:
+    """Varints of five bytes as little-endian integers."""
+    s = seconds.astype(np.int64)
+    found = s & 0x7F | (s & 0x3F80) << 1 | (s & 0x1FC000) << 2 | (s & 0xFE00000) << 3
+    return found | s >> 28 << 32 | 0x80808080
+
+
 @lru_cache(maxsize=256)
 def _own_dtype(size: int) -> np.dtype[Any]:
     own = np.dtype([("number", "u1", (size,))])
-    return np.dtype([*_OWN.descr[:1], *own.descr, *_OWN.descr[1:], *_TIMES.descr])
+    return np.dtype([*_OWN.descr[:4], *own.descr, *_OWN.descr[4:], *_TIMES.descr])
 
 
 def _cut(content: bytes, sizes: I64) -> list[bytes]:

@@ -52,7 +52,7 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
     def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Look many numbers up in one version."""
         asked = read_batch(request)
-        check_batch(len(asked.numbers), MAX_BATCH, "numbers")
+        check_batch(asked.count, MAX_BATCH, "numbers")
         keys, errors = asked.keys, {}
         if keys is None:
             found = parse_column(asked.numbers, asked.region or "CN")

@@ -27,13 +27,15 @@ class Batch:
     """A BatchGetReputationsRequest.
 
     Attributes:
-        numbers: texts, or where all have one size and there is no region, as mostly, bytes.
+        count: of numbers.
+        numbers: texts; bytes where all have one size and there is no region.
         region: as asked, or empty.
-        fields: (n, 16), field 1 as it came, where all numbers are written as we write them.
-        keys: (n,), their keys.
+        fields, keys: instead of both, where all are Chinese mobile numbers as we write them, as
+            mostly: (n, 16), field 1 as it came, and their keys, (n,).
     """
 
-    numbers: Sequence[str] | pa.Array
+    count: int
+    numbers: Sequence[str] | pa.Array = ()
     region: str = ""
     fields: npt.NDArray[np.uint8] | None = None
     keys: npt.NDArray[np.int64] | None = None
@@ -56,12 +58,10 @@ def read_batch(request: bytes) -> Batch:
         if not rest:
             table = np.frombuffer(request, dtype=np.uint8).reshape(count, size + 2)
             if (table[:, 0] == NUMBERS).all() and (table[:, 1] == size).all():
-                offsets = np.arange(0, (count + 1) * size, size, dtype=np.int64)
-                content = pa.py_buffer(table[:, 2:].tobytes())
-                buffers = [None, pa.py_buffer(offsets), content]
-                numbers = pa.Array.from_buffers(pa.large_binary(), count, buffers)
                 keys = _mobiles(table) if size == _MOBILE_SIZE else None
-                return Batch(numbers, "", table if keys is not None else None, keys)
+                if keys is not None:
+                    return Batch(count, fields=table, keys=keys)
+                return Batch(count, _column(table))
     try:
         asked = pb.BatchGetReputationsRequest.FromString(request)
     except DecodeError as error:
@@ -72,7 +72,15 @@ def read_batch(request: bytes) -> Batch:
             value=f"{len(request)} bytes",
             expected="a BatchGetReputationsRequest",
         ) from None
-    return Batch(list(asked.numbers), asked.region)
+    return Batch(len(asked.numbers), list(asked.numbers), asked.region)
+
+
+def _column(table: npt.NDArray[np.uint8]) -> pa.Array:
+    """The numbers without tags and sizes."""
+    count, size = table.shape[0], table.shape[1] - 2
+    offsets = np.arange(0, (count + 1) * size, size, dtype=np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(table[:, 2:].tobytes())]
+    return pa.Array.from_buffers(pa.large_binary(), count, buffers)
 
 
 def _mobiles(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64] | None:

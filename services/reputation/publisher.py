@@ -18,7 +18,7 @@ from services.common.wire import category_id
 from services.reputation import queries, snapshot
 from services.reputation.compose import Fired, Judged, Registry, compose
 from services.reputation.published import table
-from services.reputation.published.packing import TOP
+from services.reputation.published.packing import TOP, Columns
 from services.reputation.published.shelf import Mark
 from services.reputation.rules import UNDECIDED
 from services.reputation.state import PublishedState
@@ -40,6 +40,22 @@ READ_AT_ONCE = 1_000_000
 """Rows read from the store at a time where the folder has nothing good."""
 LIVE = 0
 CALL_TIMEOUT_S = 60
+
+
+REASON_RISK = 0.2
+"""Risk from which features are named as reasons."""
+REASONED_ROWS = 200
+"""The riskiest changed rows of a batch that get them: they cost about 1 ms a row, and a batch is to
+be published within a second."""
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What touched numbers were scored from: names, values (n, f), and by which model."""
+
+    names: list[str]
+    values: npt.NDArray[np.float32]
+    model_version: str
 
 
 @dataclass(frozen=True)
@@ -135,17 +151,18 @@ class Publisher:
             return False
         numbers = np.array(changes.number_keys, dtype=np.int64)
         as_of_ms = self._clock()
-        judged, model_version = self._judge(numbers, as_of_ms)
+        judged, inputs = self._judge(numbers, as_of_ms)
         with self._lock:
             if self._state.snapshot is not before:
                 return True  # a full run came between: look again from its cursor
             version = self._next_version()
             disputed = queries.disputed(self._store, as_of_ms, numbers)
             rows = compose(
-                judged, self._registry(as_of_ms), version, as_of_ms, model_version, disputed
+                judged, self._registry(as_of_ms), version, as_of_ms, inputs.model_version, disputed
             )
             changed = snapshot.moved(before, rows)
             rows = {name: column[changed] for name, column in rows.items()}
+            self._add_reasons(rows, judged.risk[changed], inputs, changed)
             now_ms = self._clock()
             total = before.number_count + before.count_new(rows["number"])
             queries.insert_version(
@@ -165,7 +182,7 @@ class Publisher:
                 log.exception("publishing touched numbers failed, trying again")
                 self._stopping.wait(5.0)
 
-    def _judge(self, numbers: npt.NDArray[np.int64], as_of_ms: int) -> tuple[Judged, str]:
+    def _judge(self, numbers: npt.NDArray[np.int64], as_of_ms: int) -> tuple[Judged, "_Inputs"]:
         keys = numbers.tolist()
         rows = self._features(keys, as_of_ms)
         priors = self._upstream.scoring.BatchGetPriors(
@@ -201,12 +218,9 @@ class Publisher:
             categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
         )
         more[counts["mark_count"] == 0] = np.nan
+        names, values = [*rows.names, *posterior.NAMES], np.concatenate([own, more], axis=1)
         scored = self._upstream.scoring.BatchScore(
-            scoring_pb2.BatchScoreRequest(
-                names=[*rows.names, *posterior.NAMES],
-                values=np.concatenate([own, more], axis=1).ravel().tolist(),
-                contributions=True,
-            ),
+            scoring_pb2.BatchScoreRequest(names=names, values=values.ravel().tolist()),
             timeout=CALL_TIMEOUT_S,
         )
         ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
@@ -228,14 +242,14 @@ class Publisher:
                 effective_sources=effective,
                 decided=np.array(decided, dtype=np.int64),
                 risk=np.array([score.risk for score in scored.scores]),
-                reasons=[_reasons(score) for score in scored.scores],
+                reasons=[""] * count,
                 signals=Fired(
                     np.array([number for number, _, _ in signals], dtype=np.int64),
                     [code for _, code, _ in signals],
                     np.array([victim for _, _, victim in signals], dtype=bool),
                 ),
             ),
-            scored.model_version,
+            _Inputs(names, values, scored.model_version),
         )
 
     def _features(
@@ -263,6 +277,29 @@ class Publisher:
             fresh = self._features([keys[i] for i in held], as_of_ms, excluded)
             own[held] = np.array(fresh.values, dtype=np.float32).reshape(len(held), -1)
         return own
+
+    def _add_reasons(
+        self,
+        rows: Columns,
+        risk: npt.NDArray[np.float64],
+        inputs: "_Inputs",
+        changed: npt.NDArray[np.bool_],
+    ) -> None:
+        """Name the features that raise the risk of the riskiest rows that are published."""
+        riskiest = np.argsort(-risk, kind="stable")[:REASONED_ROWS]
+        chosen = np.sort(riskiest[risk[riskiest] >= REASON_RISK])
+        if not len(chosen):
+            return
+        values = inputs.values[np.flatnonzero(changed)[chosen]]
+        scored = self._upstream.scoring.BatchScore(
+            scoring_pb2.BatchScoreRequest(
+                names=inputs.names, values=values.ravel().tolist(), contributions=True
+            ),
+            timeout=CALL_TIMEOUT_S,
+        )
+        for row, score in zip(chosen.tolist(), scored.scores, strict=True):
+            if found := _reasons(score):
+                rows["reasons"][row] = ";".join(filter(None, (rows["reasons"][row], found)))
 
     def _registry(self, as_of_ms: int) -> Registry:
         table = queries.registrations(self._store, as_of_ms)
@@ -316,8 +353,6 @@ def _mark_of(held: snapshot.Snapshot) -> Mark:
 
 
 def _reasons(score: scoring_pb2.Score) -> str:
-    if score.risk < 0.2:
-        return ""
     raising = [c for c in score.contributions if c.log_odds > 0]
     return ";".join(c.feature for c in sorted(raising, key=lambda c: -c.log_odds)[:3])
 

@@ -113,6 +113,7 @@ def test_lookup_feed_and_readers_say_what_was_published(tmp_path_factory, histor
     state.close()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(numbers, values, max_size=12), st.dictionaries(numbers, values, max_size=6))
 def test_private_lookup_finds_exactly_the_bucket(below, above):
     state = PublishedState()
@@ -153,6 +154,7 @@ keys = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(keys, keys)
 def test_the_index_finds_what_is_there_and_nothing_else(there, asked):
     ordered = np.array(sorted(there), dtype=np.int64)
@@ -172,6 +174,7 @@ def test_the_index_finds_what_is_there_and_nothing_else(there, asked):
         assert index.keys(start, start + 5).tolist() == ordered[start : start + 5].tolist()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_table_cut_or_changed_anywhere_is_not_read(data):
     rows = published({key(FIRST + i): (3101, 2, 3, i) for i in range(50)}, 1)
