@@ -9,14 +9,12 @@ import pyarrow as pa
 
 from services.common.runs import kept_runs
 from services.common.store import Store
+from services.features.blocks import CONTRIBUTIONS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-
-NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned", "active")
-"""Sums over the marked numbers of a block; see `domain.neighbourhoods`."""
 
 
 def _only(numbers: I64 | None) -> str:
@@ -177,7 +175,7 @@ def decided_numbers(store: Store, as_of_ms: int) -> I64:
 
 
 def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Append the neighbourhoods of a run: size, block and NEAR of each."""
+    """Append the neighbourhoods of a run: size, block and CONTRIBUTIONS of each."""
     count = len(blocks["block"])
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
 
@@ -196,10 +194,10 @@ def wide_run(store: Store, as_of_ms: int) -> int:
 
 
 def neighbourhoods(store: Store, run: int, sizes: U64, blocks: I64) -> pa.Table:
-    """size, block and NEAR of those blocks in a run, by size and block."""
+    """size, block and CONTRIBUTIONS of those blocks in a run, by size and block."""
     return store.query(
         f"""
-        SELECT size, block, {", ".join(NEAR)} FROM neighbourhoods
+        SELECT size, block, {", ".join(CONTRIBUTIONS)} FROM neighbourhoods
         WHERE run = %(run)s AND (size, block) IN (SELECT size, block FROM {{blocks}})
         ORDER BY size, block
         """,
