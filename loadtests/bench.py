@@ -7,6 +7,7 @@ BENCHMARKS = (
     "bench_store",
     "bench_numbers",
     "bench_serving",
+    "bench_features",
     "bench_arbitration",
     "bench_attack",
     "bench_truth",

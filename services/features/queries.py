@@ -9,149 +9,20 @@ import pyarrow as pa
 
 from services.common.runs import kept_runs
 from services.common.store import Store
-from services.features.definitions import DECAY_DAYS, MARK_WINDOWS_DAYS, NTH_MARKS
+from services.features.blocks import CONTRIBUTIONS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-NEAR = ("numbers", "marks", "repeated", "life_days", "old", "returned", "active")
-"""Sums over the marked numbers of a block; see `domain.neighbourhoods`."""
 
-_EPOCHS = """
-    SELECT number, max(occurred_ms) AS start_ms, sum(kind = 1) AS epoch
-    FROM (SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
-          WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2){only})
-    GROUP BY number
-"""
-
-_WITHDRAWN = """
-    SELECT toUInt64(mark_key - 1) FROM marks WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
-"""
+def _only(numbers: I64 | None) -> str:
+    return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
 
 
-def _only(numbers: I64 | None, column: str = "number") -> str:
-    return "" if numbers is None else f" AND {column} IN (SELECT number FROM {{asked}})"
-
-
-def _asked(
-    numbers: I64 | None, excluded: U64 | None = None
-) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    tables: dict[str, dict[str, npt.NDArray[Any]]] = {}
-    if numbers is not None:
-        tables["asked"] = {"number": numbers}
-    if excluded is not None:
-        tables["excluded"] = {"mark_key": excluded}
-    return tables
-
-
-def _counting(numbers: I64 | None, excluded: U64 | None) -> str:
-    """FROM … WHERE of the marks that count: by then, in the present epoch, not taken out."""
-    out = "" if excluded is None else " AND mark_key NOT IN (SELECT mark_key FROM {excluded})"
-    return f"""
-        marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", _only(numbers))}) USING number
-        WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
-            AND mark_key NOT IN ({_WITHDRAWN}){_only(numbers)}{out}
-    """
-
-
-def epochs(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """number, start_ms, epoch of every number with an assignment or release by then."""
-    sql = _EPOCHS.replace("{only}", _only(numbers)) + " ORDER BY number"
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers))
-
-
-def mark_dynamics(
-    store: Store, as_of_ms: int, numbers: I64 | None, excluded: U64 | None = None
-) -> pa.Table:
-    """Aggregates of the marks that count, by number; those of the `excluded` keys do not.
-
-    `later` counts the marks from half a day to 30.5 days after the first one.
-    """
-    windows = ", ".join(
-        f"countIf(occurred_ms > %(as_of)s - {days * DAY_MS}) AS marks_{days}d"
-        for days in MARK_WINDOWS_DAYS
-    )
-    decays = ", ".join(
-        f"sum(exp2((occurred_ms - %(as_of)s) / {days * DAY_MS})) AS decayed_{days}d"
-        for days in DECAY_DAYS
-    )
-    nth = ", ".join(f"arrayElement(times, {n}) AS nth_{n}_ms" for n in NTH_MARKS)
-    kept = ", ".join(
-        (
-            *("number", "marks", "days_30d", "days", "origins_30d", "origins", "origin_known"),
-            *("reporters", "sources", "labels", "first_ms", "last_ms", "call_proof", "weekend"),
-            *("same_area", *(f"marks_{days}d" for days in MARK_WINDOWS_DAYS)),
-            *(f"decayed_{days}d" for days in DECAY_DAYS),
-        )
-    )
-    recent = f"occurred_ms > %(as_of)s - {30 * DAY_MS}"
-    sql = f"""
-        SELECT {kept}, {nth}, arrayElement(arrayReverseSort(origin_counts.2), 1) AS origin_top,
-            arrayElement(arrayReverseSort(day_counts.2), 1) AS top_day,
-            arrayElement(day_counts.2, -1) AS last_day,
-            arrayCount(x -> x > first_ms + {DAY_MS // 2} AND x <= first_ms + {61 * DAY_MS // 2},
-                times) AS later
-        FROM (
-        SELECT number, count() AS marks, {windows}, {decays},
-            uniqExactIf(intDiv(occurred_ms, {DAY_MS}), {recent}) AS days_30d,
-            uniqExact(intDiv(occurred_ms, {DAY_MS})) AS days,
-            uniqExactIf(origin, {recent} AND origin != 0) AS origins_30d,
-            uniqExactIf(origin, origin != 0) AS origins,
-            avg(origin != 0) AS origin_known,
-            uniqExactIf(reporter, reporter != 0) AS reporters,
-            uniqExact(source) AS sources, uniqExact(label) AS labels,
-            min(occurred_ms) AS first_ms, max(occurred_ms) AS last_ms,
-            avg(call_ms > 0) AS call_proof,
-            avg((intDiv(occurred_ms, {DAY_MS}) + 4) % 7 IN (0, 6)) AS weekend,
-            avg(origin = intDiv(number % 10000000000, 10000000)) AS same_area,
-            arrayReverseSort(groupArray(occurred_ms)) AS times,
-            sumMap([origin], [toUInt64(1)]) AS origin_counts,
-            sumMap([intDiv(occurred_ms, {DAY_MS})], [toUInt64(1)]) AS day_counts
-        FROM {_counting(numbers, excluded)} GROUP BY number) ORDER BY number
-    """
-    return store.query(sql, {"as_of": as_of_ms}, _asked(numbers, excluded))
-
-
-def block_marks(store: Store, as_of_ms: int, size: int, blocks: I64 | None) -> pa.Table:
-    """Marks by block of `size` neighbouring numbers: block, marks_7d, marks_30d, older, numbers."""
-    only, tables = "", {}
-    if blocks is not None:
-        only = " AND intDiv(number, %(size)s) IN (SELECT block FROM {blocks})"
-        tables = {"blocks": {"block": blocks}}
-    sql = f"""
-        SELECT intDiv(number, %(size)s) AS block,
-            countIf(occurred_ms > %(as_of)s - {7 * DAY_MS}) AS marks_7d,
-            countIf(occurred_ms > %(as_of)s - {30 * DAY_MS}) AS marks_30d,
-            countIf(occurred_ms <= %(as_of)s - {30 * DAY_MS}) AS older,
-            uniqExactIf(number, occurred_ms > %(as_of)s - {30 * DAY_MS}) AS numbers_30d
-        FROM marks
-        WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{only}
-        GROUP BY block ORDER BY block
-    """
-    return store.query(sql, {"as_of": as_of_ms, "size": size}, tables)
-
-
-def same_origins(
-    store: Store, as_of_ms: int, numbers: I64 | None, excluded: U64 | None = None
-) -> pa.Table:
-    """number and same_origin: further marks of the block from the origin of each of its marks."""
-    blocks, tables = "", _asked(numbers, excluded)
-    if numbers is not None:
-        blocks = " AND intDiv(number, 10000) IN (SELECT block FROM {blocks})"
-        tables["blocks"] = {"block": np.unique(numbers // 10_000)}
-    sql = f"""
-        SELECT number, avg(origin_marks - 1) AS same_origin
-        FROM (SELECT number, intDiv(number, 10000) AS block, origin
-              FROM {_counting(numbers, excluded)})
-        ANY LEFT JOIN (
-            SELECT intDiv(number, 10000) AS block, origin, count() AS origin_marks FROM marks
-            WHERE occurred_ms <= %(as_of)s AND withdrawn = 0{blocks} GROUP BY block, origin
-        ) USING (block, origin)
-        GROUP BY number ORDER BY number
-    """
-    return store.query(sql, {"as_of": as_of_ms}, tables)
+def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    return {} if numbers is None else {"asked": {"number": numbers}}
 
 
 def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
@@ -165,41 +36,18 @@ def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
     )
 
 
-def insert_day_volumes(store: Store, run: int, days: I64, marks: I64) -> None:
-    """Append the marks of each day as of a run."""
-    if len(days):
-        runs = np.full(len(days), run, dtype=np.uint64)
-        store.insert("day_volumes", {"run": runs, "day": days, "marks": marks})
+def insert_day_volumes(store: Store, run: int, days: pa.Table) -> None:
+    """Append day and marks of each day as of a run."""
+    if days.num_rows:
+        runs = pa.array(np.full(days.num_rows, run, dtype=np.uint64))
+        store.insert("day_volumes", days.append_column("run", runs))
 
 
-def stored_day_volumes(store: Store, as_of_ms: int) -> pa.Table:
-    """day and marks of the newest run made as of that time or before, ascending."""
+def stored_day_volumes(store: Store, run: int) -> pa.Table:
+    """day and marks of a run, ascending."""
     return store.query(
-        f"SELECT day, marks FROM day_volumes WHERE run IN ({_RUN_OF_BLOCKS}) ORDER BY day",
-        {"as_of": as_of_ms},
+        "SELECT day, marks FROM day_volumes WHERE run = %(run)s ORDER BY day", {"run": run}
     )
-
-
-def day_weighted(
-    store: Store,
-    as_of_ms: int,
-    numbers: I64 | None,
-    days: I64,
-    weights: npt.NDArray[np.float64],
-    excluded: U64 | None = None,
-) -> pa.Table:
-    """number and day_weighted: the sum of its marks' weights; a day not among `days` weighs 1."""
-    tables = _asked(numbers, excluded)
-    # Shifted by one: 0 is what a join gives for a day that is not there.
-    tables["days"] = {"day": days, "excess": weights - 1}
-    sql = f"""
-        SELECT number, sum(1 + excess) AS day_weighted
-        FROM (SELECT number, intDiv(occurred_ms, {DAY_MS}) AS day
-              FROM {_counting(numbers, excluded)})
-        ANY LEFT JOIN (SELECT day, excess FROM {{days}}) USING day
-        GROUP BY number ORDER BY number
-    """
-    return store.query(sql, {"as_of": as_of_ms}, tables)
 
 
 def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
@@ -327,39 +175,60 @@ def decided_numbers(store: Store, as_of_ms: int) -> I64:
 
 
 def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Append the neighbourhoods of a run: size, block and NEAR of each."""
+    """Append the neighbourhoods of a run: size, block and CONTRIBUTIONS of each."""
     count = len(blocks["block"])
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
 
 
-_RUN_OF_BLOCKS = """
-    SELECT run FROM feature_runs
-    WHERE as_of_ms <= %(as_of)s AND run IN (SELECT DISTINCT run FROM day_volumes)
-    ORDER BY as_of_ms DESC, run DESC LIMIT 1
-"""
+def wide_run(store: Store, as_of_ms: int) -> int:
+    """The newest run made as of that time or before whose wide sums are kept; 0: none."""
+    found = store.query(
+        """
+        SELECT run FROM feature_runs
+        WHERE as_of_ms <= %(as_of)s AND run IN (SELECT DISTINCT run FROM day_volumes)
+        ORDER BY as_of_ms DESC, run DESC LIMIT 1
+        """,
+        {"as_of": as_of_ms},
+    )
+    return int(found["run"][0].as_py()) if found.num_rows else 0
 
 
-def neighbourhoods(store: Store, as_of_ms: int, size: int, blocks: I64) -> pa.Table:
-    """Those blocks, ascending, in the newest run made as of that time or before."""
+def neighbourhoods(store: Store, run: int, sizes: U64, blocks: I64) -> pa.Table:
+    """size, block and CONTRIBUTIONS of those blocks in a run, by size and block."""
     return store.query(
         f"""
-        SELECT block, {", ".join(NEAR)} FROM neighbourhoods
-        WHERE size = %(size)s AND block IN (SELECT block FROM {{blocks}})
-            AND run IN ({_RUN_OF_BLOCKS})
-        ORDER BY block
+        SELECT size, block, {", ".join(CONTRIBUTIONS)} FROM neighbourhoods
+        WHERE run = %(run)s AND (size, block) IN (SELECT size, block FROM {{blocks}})
+        ORDER BY size, block
         """,
-        {"size": size, "as_of": as_of_ms},
-        {"blocks": {"block": blocks}},
+        {"run": run},
+        {"blocks": {"size": sizes, "block": blocks}},
     )
 
 
-def return_sums(store: Store, as_of_ms: int, size: int) -> tuple[float, float]:
-    """Numbers that returned and old numbers, of all blocks of a size in that run."""
+def return_sums(store: Store, run: int, size: int) -> tuple[float, float]:
+    """Numbers that returned and old numbers, of all blocks of a size in a run."""
     found = store.query(
-        f"""
+        """
         SELECT sum(returned) AS came, sum(old) AS old FROM neighbourhoods
-        WHERE size = %(size)s AND run IN ({_RUN_OF_BLOCKS})
+        WHERE run = %(run)s AND size = %(size)s
         """,
-        {"size": size, "as_of": as_of_ms},
+        {"run": run, "size": size},
     )
     return float(found["came"][0].as_py()), float(found["old"][0].as_py())
+
+
+def registrations(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
+    """number, valid_from_ms and outbound_allowed of numbers with a registration in force."""
+    return store.query(
+        f"""
+        SELECT number, max(valid_from_ms) AS from_ms,
+            argMax(outbound_allowed, valid_from_ms) AS outbound
+        FROM registry FINAL
+        WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+            {_only(numbers)}
+        GROUP BY number ORDER BY number
+        """,
+        {"as_of": as_of_ms},
+        _asked(numbers),
+    )

@@ -1,6 +1,7 @@
 """zhengming.features.v1 over gRPC, and the job that builds every row."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,8 +14,9 @@ from services.common.clock import Clock
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch, sorted_keys
-from services.features import domain, queries, signals
-from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
+from services.features import blocks, domain, mark_queries, queries, signals
+from services.features.columns import Aggregates, blocks_of
+from services.features.definitions import FEATURES, NAMES, NEAR_SIZES
 from services.features.signals.firing import fired
 from services.features.similar import server as similar
 from services.features.similar.neighbours import Neighbours
@@ -23,7 +25,7 @@ from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 MAX_BATCH = 10_000
-CHUNK = 200_000
+CHUNK = 100_000
 """Numbers whose rows are computed and written at once by the job."""
 
 I64 = npt.NDArray[np.int64]
@@ -42,6 +44,15 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
     ) -> None:
         self._store, self._ingest, self._neighbours = store, ingest, neighbours
         self._operations, self._clock = operations, clock
+        self._wide: Wide | None = None
+
+    def _wide_of(self, as_of: int) -> "Wide":
+        """The wide sums for a time, read once a run."""
+        run = queries.wide_run(self._store, as_of)
+        wide = self._wide
+        if wide is None or wide.run != run:
+            wide = self._wide = Wide.of(self._store, run)
+        return wide
 
     def BatchGetFeatures(
         self, request: pb.BatchGetFeaturesRequest, context: grpc.ServicerContext
@@ -50,7 +61,8 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
         keys, place = sorted_keys(request.number_keys)
         excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
-        rows = compute(self._store, as_of_ms(request, self._clock), keys, excluded)
+        as_of = as_of_ms(request, self._clock)
+        rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of))
         if not request.HasField("as_of_time"):
             self._neighbours.note(keys, rows)
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
@@ -127,12 +139,20 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     Returns:
         How many numbers.
     """
-    marks = _columns(queries.mark_dynamics(store, as_of, None))
-    near = domain.neighbourhoods(as_of, marks)
-    widest = near[BLOCK_SIZES[-1]]
-    volumes = _columns(queries.day_volumes(store, as_of))
+    days = queries.day_volumes(store, as_of)
+    marks = _columns(mark_queries.mark_dynamics(store, as_of, None, _volumes(days)))
+    contributed = blocks.contributions(as_of, marks)
+    near = blocks.neighbourhoods(contributed)
+    widest = near[NEAR_SIZES[-1]]
     found = _aggregated(
-        store, as_of, None, marks, near, volumes, widest["returned"].sum(), widest["old"].sum()
+        store,
+        as_of,
+        None,
+        marks,
+        contributed,
+        blocks.marks_of_blocks(marks),
+        near,
+        blocks.return_rate(widest["returned"].sum(), widest["old"].sum()),
     )
     known = [table["number"] for table in (marks, found.behaviour, found.epochs)]
     known.append(queries.decided_numbers(store, as_of))
@@ -140,71 +160,112 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for start in range(0, len(numbers), CHUNK):
         chunk = numbers[start : start + CHUNK]
         queries.insert_rows(store, run, chunk, domain.rows(chunk, as_of, found))
-    for size, blocks in near.items():
-        sizes = np.full(len(blocks["block"]), size, dtype=np.uint64)
-        queries.insert_neighbourhoods(store, run, {"size": sizes, **blocks})
+    for size, sums in near.items():
+        sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
+        queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})
     queries.insert_signals(store, run, fired(store, as_of, None, signals.load()))
-    queries.insert_day_volumes(store, run, volumes["day"], volumes["marks"])
+    queries.insert_day_volumes(store, run, days)
     queries.finish_run(store, run, as_of, change_cursor, NAMES, len(numbers), clock())
     return len(numbers)
 
 
+@dataclass(frozen=True)
+class Wide:
+    """What touched numbers take from a whole run, as long as it is the newest.
+
+    Attributes:
+        run: its id; 0: no job has run.
+        volumes: of its days.
+        return_rate: share of all old numbers that returned.
+    """
+
+    run: int
+    volumes: mark_queries.Volumes
+    return_rate: float
+
+    @classmethod
+    def of(cls, store: Store, run: int) -> "Wide":
+        """Read those of a run."""
+        return cls(
+            run,
+            _volumes(queries.stored_day_volumes(store, run)),
+            blocks.return_rate(*queries.return_sums(store, run, NEAR_SIZES[-1])),
+        )
+
+
 def compute(
-    store: Store, as_of: int, numbers: I64, excluded: npt.NDArray[np.uint64] | None = None
+    store: Store,
+    as_of: int,
+    numbers: I64,
+    excluded: npt.NDArray[np.uint64] | None = None,
+    wide: Wide | None = None,
 ) -> npt.NDArray[np.float32]:
     """Rows of ascending numbers as of a time, float32 (n, features).
 
     Marks of the `excluded` keys do not count. Neighbourhoods and day volumes are wide and change
-    slowly: they are those of the last `build`
-    for that time or before.
+    slowly: they are those of the last `build` for that time or before; `wide` is given by who has
+    read them before.
     """
-    near = {
-        size: _columns(queries.neighbourhoods(store, as_of, size, np.unique(numbers // size)))
-        for size in BLOCK_SIZES
-    }
-    returned, old = queries.return_sums(store, as_of, BLOCK_SIZES[-1])
+    wide = wide or Wide.of(store, queries.wide_run(store, as_of))
     if excluded is not None and not len(excluded):
         excluded = None
-    marks = _columns(queries.mark_dynamics(store, as_of, numbers, excluded))
-    volumes = _columns(queries.stored_day_volumes(store, as_of))
+    marks = _columns(mark_queries.mark_dynamics(store, as_of, numbers, wide.volumes, excluded))
+    tens = mark_queries.block_marks(store, as_of, np.unique(blocks_of(numbers, 10_000)), excluded)
     return domain.rows(
         numbers,
         as_of,
-        _aggregated(store, as_of, numbers, marks, near, volumes, returned, old, excluded),
+        _aggregated(
+            store,
+            as_of,
+            numbers,
+            marks,
+            blocks.contributions(as_of, marks),
+            _columns(tens),
+            _near(store, wide.run, numbers),
+            wide.return_rate,
+        ),
     )
+
+
+def _near(store: Store, run: int, numbers: I64) -> dict[int, Aggregates]:
+    """By size, the neighbourhoods of numbers in a run."""
+    found = [np.unique(blocks_of(numbers, size)) for size in NEAR_SIZES]
+    sizes = np.repeat(np.array(NEAR_SIZES, dtype=np.uint64), [len(some) for some in found])
+    table = _columns(queries.neighbourhoods(store, run, sizes, np.concatenate(found)))
+    return {
+        size: {name: column[table["size"] == size] for name, column in table.items()}
+        for size in NEAR_SIZES
+    }
 
 
 def _aggregated(
     store: Store,
     as_of: int,
     numbers: I64 | None,
-    marks: domain.Aggregates,
-    near: Mapping[int, domain.Aggregates],
-    volumes: domain.Aggregates,
-    returned: float,
-    old: float,
-    excluded: npt.NDArray[np.uint64] | None = None,
+    marks: Aggregates,
+    contributed: Aggregates,
+    tens: Aggregates,
+    near: Mapping[int, Aggregates],
+    return_rate: float,
 ) -> domain.Aggregated:
     """What the store says of some numbers, or of all, besides what is given."""
-    weights = domain.day_weights(volumes["marks"])
     return domain.Aggregated(
         marks=marks,
-        epochs=_columns(queries.epochs(store, as_of, numbers)),
+        epochs=_columns(mark_queries.epochs(store, as_of, numbers)),
+        withdrawals=_columns(mark_queries.withdrawals(store, as_of, numbers)),
         behaviour=_columns(queries.behaviour_sums(store, as_of, numbers)),
-        origins=_columns(queries.same_origins(store, as_of, numbers, excluded)),
-        day_weighted=_columns(
-            queries.day_weighted(store, as_of, numbers, volumes["day"], weights, excluded)
-        ),
-        blocks={
-            size: _columns(
-                queries.block_marks(
-                    store, as_of, size, None if numbers is None else np.unique(numbers // size)
-                )
-            )
-            for size in (10_000, 100)
-        },
+        registrations=_columns(queries.registrations(store, as_of, numbers)),
+        contributed=contributed,
+        blocks=blocks.wider(tens),
         near=near,
-        return_rate=returned / max(old, 1.0),
+        return_rate=return_rate,
+    )
+
+
+def _volumes(days: pa.Table) -> mark_queries.Volumes:
+    marks = days["marks"].to_numpy().astype(np.int64)
+    return mark_queries.Volumes(
+        days["day"].to_numpy().astype(np.int64), domain.day_weights(marks), domain.day_ages(marks)
     )
 
 

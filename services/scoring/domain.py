@@ -180,21 +180,28 @@ def platt(margin: F64, bad: Y, weights: F32) -> tuple[float, float]:
     return float(max(found.x[0], 1e-3)), float(found.x[1])
 
 
-def metrics(risk: F64, bad: Y) -> dict[str, float]:
-    """AUC (Mann-Whitney, ties shared), average precision, ECE of ten bins, Brier score."""
+def metrics(risk: F64, bad: Y, weights: F32 | None = None) -> dict[str, float]:
+    """AUC (Mann-Whitney, ties shared), average precision, ECE of ten bins, Brier score.
+
+    Args:
+        risk: float64 (n,).
+        bad: bool (n,).
+        weights: float32 (n,), how many rows each stands for; None: itself.
+    """
+    w = np.ones(len(risk)) if weights is None else weights.astype(np.float64)
     order = np.argsort(-risk, kind="stable")
-    y, p = bad[order].astype(float), risk[order]
+    y, p = (bad * w)[order], risk[order]
     last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
-    tp, seen = np.cumsum(y)[last], last + 1.0
-    positive, negative = y.sum(), len(y) - y.sum()
+    tp, seen = np.cumsum(y)[last], np.cumsum(w[order])[last]
+    positive, negative = y.sum(), w.sum() - y.sum()
     gained = np.diff(np.append(0.0, tp))
     fp = seen - tp
     below = negative - fp + np.diff(np.append(0.0, fp)) / 2
     bins = np.minimum((risk * 10).astype(int), 9)
-    gap = np.bincount(bins, risk - bad, minlength=10)
+    gap = np.bincount(bins, (risk - bad) * w, minlength=10)
     return {
         "auc": float((gained * below).sum() / (positive * negative)),
         "pr_auc": float((gained * tp / seen).sum() / positive),
-        "ece": float(np.abs(gap).sum() / len(risk)),
-        "brier": float(np.mean((risk - bad) ** 2)),
+        "ece": float(np.abs(gap).sum() / w.sum()),
+        "brier": float(np.average((risk - bad) ** 2, weights=w)),
     }

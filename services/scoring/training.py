@@ -1,6 +1,7 @@
 """The job that learns a risk model from what was known at past times and what came after."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,9 +25,16 @@ SNAPSHOTS = 6
 SNAPSHOT_DAYS = 15
 SAMPLED = 10
 """One in so many of the numbers that nobody marked of late is an example, for all of them."""
+EASY = 2
+"""One in so many of the examples that turned out not even nearly bad is kept, and stands for all of
+them: they are most of all, and the memory of a training goes by its rows."""
 WARM_UP_DAYS = 30
 """Marks before a time that its features need at least."""
 DAY_MS = 86_400_000
+
+
+Outcomes = Callable[[domain.I64], tuple[domain.Y, domain.F32]]
+"""Outcomes of numbers, plain and graded, (n,) each."""
 
 
 class Trainer:
@@ -93,6 +101,7 @@ class Trainer:
         else:
             first, _ = queries.marks_between(self._store, as_of - WARM_UP_DAYS * DAY_MS, as_of)
         chance = np.random.default_rng(request.seed)
+        outcomes = self._outcomes(request, as_of)
         numbers: list[domain.I64] = []
         rows: list[domain.F32] = []
         weights: list[domain.F32] = []
@@ -105,6 +114,9 @@ class Trainer:
             weight = np.isin(some, first).astype(np.float32)
             if is_last and not given:
                 weight[(weight == 0) & (chance.random(len(some)) < 1 / SAMPLED)] = SAMPLED
+            if not given:
+                easy = outcomes(some)[1] == 0
+                weight[easy] *= EASY * (chance.random(int(easy.sum())) < 1 / EASY)
             kept = weight > 0
             numbers.append(some[kept])
             rows.append(some_rows[kept])
@@ -123,7 +135,7 @@ class Trainer:
             found,
             np.concatenate(rows),
             np.concatenate(weights),
-            *self._outcomes(request, as_of, found),
+            *outcomes(found),
         )
 
     def _prepare(self, as_of: int) -> int:
@@ -132,20 +144,23 @@ class Trainer:
             self._features, self._arbitration, self._waiting, as_of, self._priors.write
         )
 
-    def _outcomes(
-        self, request: pb.TrainModelRequest, as_of: int, numbers: domain.I64
-    ) -> tuple[domain.Y, domain.F32]:
-        """Which numbers turned out bad, and how nearly: half for one mark too few."""
+    def _outcomes(self, request: pb.TrainModelRequest, as_of: int) -> Outcomes:
+        """Tells which numbers turned out bad, and how nearly: half for one mark too few."""
         if request.HasField("truth"):
             keys = np.array(request.truth.number_keys, dtype=np.int64)
-            bad = np.isin(numbers, keys[np.array(request.truth.bad, dtype=bool)])
-            return bad, bad.astype(np.float32)
+            known = keys[np.array(request.truth.bad, dtype=bool)]
+            return lambda some: (np.isin(some, known), np.isin(some, known).astype(np.float32))
         end = as_of + (request.horizon_days or 30) * DAY_MS
         later, count = queries.marks_between(self._store, as_of, end)
         minimum = domain.positive_minimum(request.positive)
-        bad = np.isin(numbers, later[count >= minimum])
-        nearly = np.isin(numbers, later[count >= max(minimum - 1, 1)])
-        return bad, ((bad.astype(np.float32) + nearly) / 2).astype(np.float32)
+        often, nearly = later[count >= minimum], later[count >= max(minimum - 1, 1)]
+
+        def found(some: domain.I64) -> tuple[domain.Y, domain.F32]:
+            bad = np.isin(some, often)
+            graded = (bad.astype(np.float32) + np.isin(some, nearly)) / 2
+            return bad, graded.astype(np.float32)
+
+        return found
 
     def _learn(
         self,
@@ -161,7 +176,7 @@ class Trainer:
         booster, slope, intercept, risk, trees = domain.fit(
             rows, bad, graded, weights, numbers, request.seed
         )
-        judged = weights == 1  # given ones, or those marked in the 30 days before
+        judged = weights < SAMPLED  # given ones, or those marked in the 30 days before
         digest = hashlib.sha256(rows.tobytes() + bad.tobytes()).hexdigest()
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         version = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
@@ -184,7 +199,7 @@ class Trainer:
             "row_count": len(bad),
             "positive_count": int(bad.sum()),
             "data_sha256": digest,
-            "out_of_fold": domain.metrics(risk[judged], bad[judged]),
+            "out_of_fold": domain.metrics(risk[judged], bad[judged], weights[judged]),
         }
         self._registry.save("risk", version, booster, card)
         if not request.only_if_better:

@@ -30,9 +30,10 @@ def store(either):
 _ids = itertools.count(2, 2)
 
 
-def add_marks(store, rows):
-    """Marks given as (number, age in days, origin, reporter)."""
+def add_marks(store, rows, keys=None, withdrawn=0):
+    """Marks given as (number, age in days, origin, reporter); their keys."""
     count = len(rows)
+    keys = keys or [next(_ids) for _ in rows]
     store.insert(
         "marks",
         {
@@ -43,14 +44,15 @@ def add_marks(store, rows):
             "reporter": np.array([row[3] for row in rows], dtype=np.uint64),
             "origin": np.array([row[2] for row in rows], dtype=np.uint32),
             "kind": np.ones(count, dtype=np.uint8),
-            "withdrawn": np.zeros(count, dtype=np.uint8),
+            "withdrawn": np.full(count, withdrawn, dtype=np.uint8),
             "call_ms": np.zeros(count, dtype=np.int64),
-            "mark_key": np.array([next(_ids) for _ in rows], dtype=np.uint64),
+            "mark_key": np.array(keys, dtype=np.uint64),
             "mark_check": np.zeros(count, dtype=np.uint64),
             "seq": np.arange(count, dtype=np.uint64),
             "received_ms": np.full(count, AS_OF),
         },
     )
+    return keys
 
 
 def add_lifecycle(store, number, age_days, kind=1):
@@ -142,11 +144,104 @@ def test_the_dynamics_of_a_number_are_what_their_descriptions_say(store):
     assert found["origin_top_ratio"] == pytest.approx(3 / 6)
     assert found["decayed_1d_count"] == pytest.approx(sum(2**-age for age in ages), rel=1e-4)
     assert found["reporters_count"] == 5
-    # Three marks from origin 3, one from 0, two from 5.
-    assert found["block_10000_same_origin_mean"] == pytest.approx((3 * 2 + 0 + 2 * 1) / 6)
+    assert [found[f"origins_{d}d_count"] for d in (1, 3, 7, 14, 30, 90)] == [1, 1, 1, 1, 2, 2]
+    assert [found[f"reporters_{d}d_count"] for d in (1, 3, 7, 30)] == [0, 2, 3, 4]
+    assert [found[f"sources_{d}d_count"] for d in (1, 90)] == [1, 1]
+    assert found["mark_weeks_count"] == 2
+    assert found["mark_gap_last_days"] == pytest.approx(1.5)
+    assert found["mark_gap_max_days"] == pytest.approx(80)
+    gaps = np.array([1.5, 0.25, 3.75, 14, 80])
+    bursts = (gaps.std() - gaps.mean()) / (gaps.std() + gaps.mean())
+    assert found["burstiness"] == pytest.approx(bursts, rel=1e-5)
+    shares = np.array([3, 1, 2]) / 6
+    assert found["origin_entropy_bits"] == pytest.approx(-(shares @ np.log2(shares)), rel=1e-5)
+    assert found["label_entropy_bits"] == 0
+    assert found["withdrawn_ratio"] == 0
     assert found["number_prefix"] == 861380
     assert found["marks_last_day_count"] == 1
     assert found["marks_top_day_count"] == 2
+
+
+def test_a_withdrawn_mark_counts_as_withdrawn_alone(store):
+    keys = add_marks(store, [(int(NUMBERS[0]), age, 1, 1) for age in (3, 2, 1)])
+    add_marks(store, [(int(NUMBERS[0]), 0.5, 1, 1)], [keys[0] + 1], withdrawn=1)
+
+    (row,) = compute(store, AS_OF, NUMBERS[:1])
+
+    found = dict(zip(NAMES, row.tolist(), strict=True))
+    assert found["marks_count"] == 2
+    assert found["first_mark_days"] == pytest.approx(2)
+    assert found["withdrawn_ratio"] == pytest.approx(1 / 3)
+
+
+def test_a_released_number_rests_until_it_is_assigned(store):
+    add_lifecycle(store, NUMBERS[0], 9, kind=1)
+    add_lifecycle(store, NUMBERS[0], 4, kind=2)
+    add_lifecycle(store, NUMBERS[1], 9, kind=2)
+    add_lifecycle(store, NUMBERS[1], 4, kind=1)
+    add_lifecycle(store, NUMBERS[1], 2, kind=3)
+
+    rows = compute(store, AS_OF, NUMBERS[:2])
+
+    assert named(rows, "released_days").tolist() == pytest.approx([4, math.nan], nan_ok=True)
+    assert named(rows, "tenure_days").tolist() == pytest.approx([4, 4])
+    assert named(rows, "ported_days").tolist() == pytest.approx([math.nan, 2], nan_ok=True)
+    assert named(rows, "epoch").tolist() == [1, 1]
+
+
+def test_a_registration_in_force_is_told(store):
+    count = 3
+    store.insert(
+        "registry",
+        {
+            "number": NUMBERS[:count],
+            "prefix": [""] * count,
+            "holder": ["holder"] * count,
+            "identity": ["C01"] * count,
+            "purpose": [""] * count,
+            "outbound_allowed": np.array([0, 1, 1], dtype=np.uint8),
+            "valid_from_ms": np.array([AS_OF - 8 * DAY_MS, AS_OF - DAY_MS, AS_OF - 9 * DAY_MS]),
+            "valid_until_ms": np.array([AS_OF + 1, AS_OF + 1, AS_OF - DAY_MS]),
+            "seq": np.arange(count, dtype=np.uint64),
+        },
+    )
+
+    rows = compute(store, AS_OF, NUMBERS[:4])
+
+    assert named(rows, "registered").tolist() == [1, 1, 0, 0]
+    days, outbound = named(rows, "registered_days"), named(rows, "registered_outbound")
+    assert days.tolist() == pytest.approx([8, 1, math.nan, math.nan], nan_ok=True)
+    assert outbound.tolist() == pytest.approx([0, 1, math.nan, math.nan], nan_ok=True)
+
+
+def test_blocks_are_the_others_that_share_all_but_the_last_digits(store):
+    number = E164 + 8613800130000
+    others = {1: 1, 20: 2, 300: 3, 4_000: 4, 50_000: 5}
+    for step, marks in others.items():
+        add_marks(store, [(number + step, 40 if i else 1, 1, 1) for i in range(marks)])
+    add_marks(store, [(number, 1, 1, 1)])
+
+    (row,) = compute(store, AS_OF, np.array([number]))
+
+    found = dict(zip(NAMES, row.tolist(), strict=True))
+    sizes = (10, 100, 1_000, 10_000)
+    assert [found[f"block_{size}_numbers_30d_count"] for size in sizes] == [1, 2, 3, 4]
+    assert [found[f"block_{size}_marks_30d_count"] for size in sizes] == [1, 2, 3, 4]
+    assert found["block_10000_older_count"] == 0 + 1 + 2 + 3
+
+
+def test_a_mark_ages_by_what_was_marked_on_later_days(store):
+    add_marks(store, [(int(NUMBERS[0]), 5, 1, 1)])
+    add_marks(store, [(int(NUMBERS[1]), 3, 1, i) for i in range(6)])
+    add_marks(store, [(int(NUMBERS[2]), 1, 1, i) for i in range(2)])
+
+    _, rows = run_job(store)
+
+    # Nine marks on three days: three on a mean day.
+    ages = [8 / 3, 2 / 3, 0]
+    assert named(rows, "last_mark_volume_days").tolist() == pytest.approx(ages)
+    decayed = [2 ** -(8 / 3), 6 * 2 ** -(2 / 3), 2]
+    assert named(rows, "decayed_1v_count").tolist() == pytest.approx(decayed)
 
 
 def test_a_mark_on_a_busy_day_weighs_less(store):
@@ -198,8 +293,3 @@ def test_a_number_nobody_knows_has_a_row(store):
     assert found["marks_count"] == 0
     assert math.isnan(found["last_mark_days"])
     assert found["number_kind"] == 1
-
-
-def test_every_feature_has_a_name_of_its_own_and_a_description():
-    assert len(set(NAMES)) == len(FEATURES)
-    assert all(feature.description for feature in FEATURES)

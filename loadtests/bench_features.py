@@ -1,0 +1,142 @@
+"""Features of all numbers and of touched ones, over a generated store.
+
+python -m loadtests.bench_features [--numbers N]: N numbers, 20 N marks, 30 N days of behaviour.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.__main__ import NAMES as SERVICES
+from services.__main__ import ROOT
+from services.common.migrate import migrate
+from services.common.store import Store, open_store
+from services.features import queries
+from services.features.server import Wide, build, compute
+
+AS_OF = 1_790_000_000_000
+DAY_MS = 86_400_000
+LAST_DAY = (AS_OF + 8 * 3_600_000) // DAY_MS - 1
+PART = 1_000_000
+MARKS, DAYS = 20, 30
+"""Marks and days of behaviour of a number, on average."""
+SOURCES, WORDS, ORIGINS = 6, 12, 340
+TOUCHED = 1_000
+COUNTS = (
+    "answered_out", "distinct_callees", "ring_only_out", "short_calls_out", "calls_in",
+    "callbacks_in", "night_calls_out", "max_calls_per_callee", "max_calls_per_minute",
+    "max_callers_share_callee", "distinct_areas", "imei_count", "cell_count",
+    "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
+)  # fmt: skip
+
+I64 = npt.NDArray[np.int64]
+
+
+def line(what: str, figure: str, bar: str = "") -> None:
+    print(f"{what:56} {figure:>14}  {bar}", flush=True)
+
+
+def fill_marks(store: Store, numbers: I64, rng: np.random.Generator) -> None:
+    """Marks over 90 days, with a tail: a few numbers have very many."""
+    total = len(numbers) * MARKS
+    share = rng.pareto(1.5, len(numbers)) + 0.1
+    chosen = np.searchsorted(np.cumsum(share) / share.sum(), rng.random(total))
+    for start in range(0, total, PART):
+        at = np.minimum(chosen[start : start + PART], len(numbers) - 1)
+        count = len(at)
+        source = rng.integers(1, SOURCES + 1, count).astype(np.uint64)
+        occurred = AS_OF - rng.integers(0, 90 * DAY_MS, count)
+        columns: dict[str, Any] = {
+            "number": numbers[at],
+            "occurred_ms": occurred,
+            "source": source,
+            "label": source * np.uint64(WORDS) + rng.integers(0, WORDS, count).astype(np.uint64),
+            "reporter": rng.integers(1, total // 10 + 2, count).astype(np.uint64),
+            "origin": rng.integers(0, ORIGINS, count).astype(np.uint32),
+            "kind": np.ones(count, dtype=np.uint8),
+            "withdrawn": np.zeros(count, dtype=np.uint8),
+            "call_ms": np.where(rng.random(count) < 0.9, occurred - 60_000, 0),
+            "mark_key": np.arange(start, start + count, dtype=np.uint64) * np.uint64(2),
+            "mark_check": np.zeros(count, dtype=np.uint64),
+            "seq": np.arange(start, start + count, dtype=np.uint64),
+            "received_ms": np.full(count, AS_OF),
+        }
+        store.insert("marks", columns)
+
+
+def fill_behaviour(store: Store, numbers: I64, rng: np.random.Generator) -> None:
+    """A row of every number for every day, sent day by day as carriers do."""
+    for day in range(LAST_DAY - DAYS + 1, LAST_DAY + 1):
+        for start in range(0, len(numbers), PART):
+            some = numbers[start : start + PART]
+            calls = rng.geometric(0.02, len(some))
+            columns: dict[str, Any] = {
+                "number": some,
+                "day": np.full(len(some), day, dtype=np.int32),
+                "carrier": np.full(len(some), "carrier"),
+                "calls_out": calls,
+                "talk_s": calls * 30,
+                "sequential_ratio": rng.random(len(some)),
+                "seq": np.full(len(some), day, dtype=np.uint64),
+                **{name: rng.integers(0, calls + 1) for name in COUNTS},
+            }
+            store.insert("behaviour", columns)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--numbers", type=int, default=1_000_000)
+    count = parser.parse_args().numbers
+    rng = np.random.default_rng(3)
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"chdb:{Path(folder)}/store")
+        for name in SERVICES:
+            migrate(store, name, ROOT / name / "schema", clock=lambda: 0)
+        numbers = np.unique((1 << 60) + 8613_000_000_000 + rng.integers(0, 10**9, count))
+        fill_marks(store, numbers, rng)
+        fill_behaviour(store, numbers, rng)
+        line("peak memory before", f"{peak():,.0f} MiB")
+        began = time.perf_counter()
+        build(store, 1, AS_OF, "", lambda: AS_OF)
+        taken = time.perf_counter() - began
+        # The bars are for a million numbers and grow with them.
+        line(
+            f"features of {len(numbers):,} numbers",
+            f"{taken:.0f} s",
+            f"bar {120 * count / 1e6:.0f} s",
+        )
+        line(
+            f"from {count * MARKS:,} marks and {len(numbers) * DAYS:,} behaviour rows, peak memory",
+            f"{peak():,.0f} MiB",
+            "bar 6,144 MiB",
+        )
+        touched(store, numbers)
+        store.close()
+
+
+def touched(store: Store, numbers: I64) -> None:
+    """Numbers one at a time and a thousand at a time, as the incremental path asks for them."""
+    wide = Wide.of(store, queries.wide_run(store, AS_OF))
+    for size, rounds in ((1, 50), (TOUCHED, 7)):
+        times = []
+        for seed in range(rounds):
+            asked = np.sort(np.random.default_rng(seed).choice(numbers, size, replace=False))
+            began = time.perf_counter()
+            compute(store, AS_OF, asked, None, wide)
+            times.append((time.perf_counter() - began) * 1_000)
+        each = np.median(times) / size
+        line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What the other numbers of a block of neighbouring numbers tell of one: pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.places import groups
+from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, blocks_of, ratio
+from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
+
+BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
+
+
+def marks_of_blocks(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
+    """`block` of ten numbers, ascending, and what its marked numbers sum to."""
+    recent = np.asarray(marks["marks_30d"])
+    block, at, _ = groups(blocks_of(np.asarray(marks["number"], dtype=np.int64), 10))
+    own = {**{name: marks[name] for name in BLOCK_SUMS[1:]}, "numbers_30d": recent > 0}
+    return {
+        "block": block,
+        **{name: np.bincount(at, own[name], minlength=len(block)) for name in BLOCK_SUMS},
+    }
+
+
+def wider(tens: Aggregates) -> dict[int, Aggregates]:
+    """By size of BLOCK_SIZES, the sums of blocks of ten over the blocks of that size."""
+    found: dict[int, Aggregates] = {}
+    for size in BLOCK_SIZES:
+        block, at, _ = groups(np.asarray(tens["block"], dtype=np.int64) // (size // 10))
+        found[size] = {
+            "block": block,
+            **{name: np.bincount(at, tens[name], minlength=len(block)) for name in BLOCK_SUMS},
+        }
+    return found
+
+
+def block_columns(
+    numbers: I64, own: Mapping[str, npt.NDArray[Any]], blocks: Mapping[int, Aggregates]
+) -> dict[str, F64]:
+    """`block_…` columns of ascending numbers, given their own columns and sums by block."""
+    columns: dict[str, F64] = {}
+    mine = {
+        "numbers_30d": (own["marks_30d_count"] > 0).astype(np.float64),
+        "marks_30d": own["marks_30d_count"],
+        "marks_7d": own["marks_7d_count"],
+        "marks": own["marks_count"],
+    }
+    for size, table in blocks.items():
+        at = Aligned(table, "block", blocks_of(numbers, size))
+        sums = {name: np.maximum(at.column(name, 0) - mine[name], 0.0) for name in BLOCK_SUMS}
+        columns[f"block_{size}_numbers_30d_count"] = sums["numbers_30d"]
+        columns[f"block_{size}_marks_30d_count"] = sums["marks_30d"]
+        columns[f"block_{size}_marks_7d_count"] = sums["marks_7d"]
+        columns[f"block_{size}_older_count"] = sums["marks"] - sums["marks_30d"]
+    return columns
+
+
+MIN_REPEATED = 3
+"""Marks from which a number counts as marked repeatedly."""
+OLD_DAYS = 30
+RETURN_PRIOR = 5.0
+"""So many numbers at the common rate are added to a block's own."""
+
+
+CONTRIBUTIONS = ("numbers", "marks", "repeated", "life_days", "old", "returned", "active")
+
+
+def contributions(as_of_ms: int, marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
+    """`number` ascending and what each marked number adds to its neighbourhoods, (n,) each."""
+    total = np.asarray(marks["marks"], dtype=np.float64)
+    first = np.asarray(marks["first_ms"], dtype=np.float64)
+    last = np.asarray(marks["last_ms"], dtype=np.float64)
+    old = (as_of_ms - first >= OLD_DAYS * DAY_MS).astype(np.float64)
+    return {
+        "number": np.asarray(marks["number"], dtype=np.int64),
+        "numbers": np.ones(len(total)),
+        "marks": total,
+        "repeated": (total >= MIN_REPEATED).astype(np.float64),
+        "life_days": (last - first) / DAY_MS,
+        "old": old,
+        "active": np.where(total > 1, np.asarray(marks["decayed_7d"], dtype=np.float64), 0.0),
+        "returned": old * (np.asarray(marks["later"]) >= MIN_REPEATED),
+    }
+
+
+def neighbourhoods(contributed: Aggregates) -> dict[int, dict[str, npt.NDArray[Any]]]:
+    """By size of NEAR_SIZES: `block` ascending and the sums of `contributions` over its numbers."""
+    found = {}
+    for size in NEAR_SIZES:
+        block, at, _ = groups(blocks_of(contributed["number"], size))
+        found[size] = {
+            "block": block,
+            **{
+                name: np.bincount(at, contributed[name], minlength=len(block))
+                for name in CONTRIBUTIONS
+            },
+        }
+    return found
+
+
+def near_columns(
+    numbers: I64,
+    contributed: Aggregates,
+    near: Mapping[int, Aggregates],
+    common_return_rate: float,
+) -> dict[str, F64]:
+    """`near_…` columns of ascending numbers, given what each marked number contributed."""
+    mine = Aligned(contributed, "number", numbers)
+    own = {name: mine.column(name, 0) for name in CONTRIBUTIONS}
+    columns: dict[str, F64] = {}
+    for size, table in near.items():
+        at = Aligned(table, "block", blocks_of(numbers, size))
+        sums = {name: np.maximum(at.column(name, 0) - own[name], 0.0) for name in CONTRIBUTIONS}
+        count = sums["numbers"]
+        columns[f"near_{size}_numbers_count"] = count
+        columns[f"near_{size}_marks_mean"] = ratio(sums["marks"], count)
+        columns[f"near_{size}_repeated_ratio"] = ratio(sums["repeated"], count)
+        columns[f"near_{size}_life_days"] = ratio(sums["life_days"], count)
+        columns[f"near_{size}_active_count"] = sums["active"]
+        columns[f"near_{size}_return_ratio"] = (
+            sums["returned"] + RETURN_PRIOR * common_return_rate
+        ) / (sums["old"] + RETURN_PRIOR)
+    return columns
+
+
+def return_rate(returned: float, old: float) -> float:
+    """Share of old numbers that returned; 0 of none."""
+    return returned / max(old, 1.0)

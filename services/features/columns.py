@@ -1,0 +1,52 @@
+"""Aggregates brought into line with numbers: columns float64 (n,)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.numbering.keys import CLASS_SHIFT, E164
+from services.common.places import place
+
+DAY_MS = 86_400_000
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+Aggregates = Mapping[str, npt.NDArray[Any]]
+"""Columns by name, with an ascending key among them."""
+
+
+FIRST = E164 << CLASS_SHIFT
+"""The key of an E.164 number of no digits; what is above it are the digits."""
+
+
+def blocks_of(numbers: I64, size: int) -> I64:
+    """The block of `size` neighbouring numbers that each is in, (n,)."""
+    return (numbers - FIRST) // size
+
+
+class Aligned:
+    """The columns of a table at the places of ascending numbers, or of the blocks they are in."""
+
+    def __init__(self, table: Aggregates, key: str, asked: I64) -> None:
+        """Find the places once for all columns; `key` names the table's ascending column."""
+        self._table = table
+        self._at, self.found = place(np.asarray(table[key], dtype=np.int64), asked)
+
+    def column(self, name: str, absent: float) -> F64:
+        """One column, (n,); `absent` where the table has no row."""
+        column = np.asarray(self._table[name])
+        if not len(column):
+            return np.full(len(self._at), absent, dtype=np.float64)
+        return np.where(self.found, column[self._at].astype(np.float64), absent)
+
+
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> F64:
+    """part / whole, (n,); unknown where the whole is 0."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def age_days(as_of_ms: int, time_ms: F64) -> F64:
+    """Days from times to a time, (n,); unknown where the time is 0."""
+    return np.where(time_ms > 0, (as_of_ms - time_ms) / DAY_MS, np.nan)
