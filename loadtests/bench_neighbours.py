@@ -9,6 +9,7 @@ more, or a posterior against the number; a number's own marks never count for it
 
 import argparse
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
 from loadtests.simulated_rows import CityRows, city_rows
-from services.features.definitions import FEATURES
+from services.features.similar.embedding import TRAITS, Scale
+from services.features.similar.index import NeighbourIndex
 from services.scoring.domain import PARAMETERS
 
 F32 = npt.NDArray[np.float32]
@@ -30,18 +32,12 @@ TREES = 120
 RATE = 0.1
 LEAF_TREES = 60
 LEAF_DIMENSIONS = 32
-BEHAVIOUR = [
-    f.name for f in FEATURES if f.group == "behaviour" and f.name != "marks_per_answered_ratio"
-]
 FEW_MARKS = 1
 
 
 def standardised(rows: F32) -> F32:
-    """log1p, then zero mean and unit deviation; what is not known lies at the mean. (n, d)."""
-    logged = np.log1p(np.maximum(rows, 0))
-    mean, deviation = np.nanmean(logged, axis=0), np.nanstd(logged, axis=0)
-    scaled = (logged - mean) / np.where(deviation > 0, deviation, 1)
-    return np.ascontiguousarray(np.nan_to_num(np.clip(scaled, -5, 5)), dtype=np.float32)
+    """As the index has them."""
+    return Scale.of(rows).points(rows)
 
 
 def leaves(train: list[tuple[F32, npt.NDArray[np.bool_]]], rows: F32) -> F32:
@@ -106,7 +102,7 @@ def has_behaviour(city: CityRows) -> npt.NDArray[np.bool_]:
 
 def behaviour(city: CityRows) -> F32:
     """Behaviour of the numbers that have it, (m, d)."""
-    columns = [city.names.index(name) for name in BEHAVIOUR]
+    columns = [city.names.index(name) for name in TRAITS]
     return city.rows[has_behaviour(city)][:, columns]
 
 
@@ -144,12 +140,34 @@ def figures(risk: npt.NDArray[np.float64], bad: npt.NDArray[np.bool_]) -> npt.ND
     )
 
 
+def cells(points: F32, count: int) -> None:
+    """What the inverted file finds of what comparing every point finds, and how fast both are."""
+    rng = np.random.default_rng(1)
+    more = points[rng.integers(0, len(points), count)]
+    more = (more + rng.normal(scale=0.2, size=more.shape)).astype(np.float32)
+    numbers = np.arange(1, count + 1, dtype=np.int64)
+    none = np.zeros(points.shape[1], dtype=np.float32)
+    asked = rng.integers(0, count, 200).tolist()
+    answers = []
+    for name, exact in (("every point", count), ("cells", 0)):
+        began = time.perf_counter()
+        index = NeighbourIndex.of(1, 0, Scale(none, none + 1), numbers, more, exact)
+        made = time.perf_counter() - began
+        began = time.perf_counter()
+        answers.append([set(index.search(int(numbers[i]), more[i], 10)[0]) for i in asked])
+        each_ms = (time.perf_counter() - began) / len(asked) * 1000
+        print(f"{count:,} numbers, {name:12} made in {made:.1f} s, {each_ms:.1f} ms a search")
+    found = np.mean([len(a & b) / 10 for a, b in zip(*answers, strict=True)])
+    print(f"of the ten nearest, cells find {found:.3f}")
+
+
 def main() -> None:
     """Print what each set of columns adds, and how pure neighbourhoods are."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--cities", type=int, default=6)
     parser.add_argument("--numbers", type=int, default=12_000)
     parser.add_argument("--variants", nargs="+", help="Only these; default: all.")
+    parser.add_argument("--indexed", type=int, default=1_000_000, help="Size of the index timed.")
     parser.add_argument("--rows", type=Path, help="Keep the rows here, and read them if there.")
     given = parser.parse_args()
     cities = read(given.cities, given.numbers, given.rows)
@@ -164,6 +182,7 @@ def main() -> None:
     print(
         f"{len(cities)} cities, {sum(len(c.bad) for c in cities)} numbers, known: {BAD_POSTERIORS}"
     )
+    cells(np.concatenate([a["standardised"] for a in alike]), given.indexed)
     pure = [purity(city, a) for city, a in zip(cities, alike, strict=True)]
     for name in pure[0]:
         means = np.mean([p[name] for p in pure], axis=0)

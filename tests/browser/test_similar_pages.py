@@ -6,6 +6,7 @@ import pytest
 
 from services.common import operations
 from tests.browser.conftest import DAY_MS
+from tests.browser.test_accessibility import faults
 from zhengming.features.v1 import features_pb2
 from zhengming.ingest.v1 import ingest_pb2
 
@@ -53,11 +54,14 @@ def test_a_reviewer_goes_from_a_campaign_to_a_member_and_to_the_next(
     ann = visit(language, "light", "ann").go("/numbers")
     ann.page.click("main a.button")
     ann.shot(f"campaigns-{language}")
+    told = faults(ann.page)
     card = ann.page.locator("section.card", has_text=gang[0]).first
     card.get_by_role("button", name=gang[0]).click()
     similar = ann.page.locator("section:has(#similar)")
     ann.shot(f"similar-{language}")
+    told += faults(ann.page)
 
+    assert told == []
     assert (
         "+861361234****" in ann.page.locator("section:has(#similar) p", has_text="14").inner_text()
     )
@@ -90,6 +94,7 @@ def test_the_dispute_page_shows_numbers_that_call_alike(world, visit, gang):
     ann.go(f"/disputes/{case_number.split('-')[0]}")
     ann.shot("similar-dispute-zh-CN")
 
+    assert faults(ann.page) == []
     listed = ann.page.locator("section:has(#similar) tbody tr")
     assert listed.count() == 8
     assert "团伙线索" in ann.page.locator("section:has(#similar)").inner_text()

@@ -146,3 +146,15 @@ def test_campaigns_of_runs_no_longer_kept_are_dropped(store, tmp_path):
     kept = store.query("SELECT DISTINCT run FROM campaigns ORDER BY run")["run"].to_pylist()
 
     assert kept == [13, 14]
+
+
+def test_a_folder_that_cannot_be_written_costs_a_start_and_nothing_else(chdb_store, tmp_path):
+    for name in ("features", "ingest", "arbitration"):
+        migrate(chdb_store, name, ROOT / name / "schema", clock=lambda: 0)
+    behave(chdb_store, GANG, 1, 480, 470)
+    (tmp_path / "neighbours").write_text("a file where the folder should be")
+
+    neighbours = built(chdb_store, tmp_path)
+
+    found = neighbours.search(int(GANG[0]), row_of(chdb_store, GANG[0]), 3)
+    assert len(found.numbers) == 3

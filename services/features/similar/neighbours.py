@@ -1,5 +1,6 @@
 """The index and the campaigns of the newest run: made by the job, kept up to date, asked."""
 
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from services.features.definitions import NAMES
 from services.features.similar import campaigns, embedding, queries
 from services.features.similar.hostile import hostile
 from services.features.similar.index import NeighbourIndex
+
+log = logging.getLogger(__name__)
 
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
@@ -62,7 +65,10 @@ class Neighbours:
         if queries.newest_run(self._store) != (run, as_of_ms):
             return  # of the past, to learn from
         index, numbers, points, marks = self._indexed(run, as_of_ms)
-        index.save(self._folder)
+        try:
+            index.save(self._folder)
+        except (OSError, RuntimeError):  # faiss raises the latter
+            log.warning("the index is not saved; a start will make it of the run", exc_info=True)
         conspicuous = queries.conspicuous(self._store, run)
         suspect = (marks >= REPEATED) | np.isin(numbers, conspicuous)
         days = queries.active_days(self._store, as_of_ms, numbers[suspect])
