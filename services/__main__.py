@@ -2,6 +2,8 @@
 
 `python -m services lookup` answers lookups alone, in ZHENGMING_WORKERS processes on one port, from
 the folder ZHENGMING_PUBLISHED; it needs no store.
+
+python -m services job NAME does a job of `jobs` and ends.
 """
 
 import hmac
@@ -13,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ from services.features.similar.neighbours import Neighbours
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
 from services.ingest.commit import Committer
+from services.jobs import JOBS
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
@@ -439,12 +442,39 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
+def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) -> int:
+    """Do a job: at the scoring service of another process, else with all services in this one."""
+    if len(names) != 1 or names[0] not in JOBS:
+        print(f"job must be one of {', '.join(JOBS)}", file=sys.stderr)
+        return 2
+    application, address = None, configuration.peers.get("scoring", "")
+    try:
+        if not address:
+            own = replace(configuration, address="127.0.0.1:0")
+            application = Application(own, NAMES, clock)
+            address = application.address
+        with rpc.connect(address) as channel:
+            print(JOBS[names[0]](channel, clock()), flush=True)
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 1
+    except grpc.RpcError as error:
+        print(str(rpc.to_domain_error(error) or error), file=sys.stderr)
+        return 1
+    finally:
+        if application is not None:
+            application.stop()
+    return 0
+
+
 def main(names: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, or do a job."""
     logging.basicConfig(
         level=logging.INFO,
         format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
     )
+    if names and names[0] == "job":
+        return run_job(names[1:], environment(os.environ), wall_clock_ms)
     if list(names) == [LOOKUP]:
         try:
             configuration = environment(os.environ)

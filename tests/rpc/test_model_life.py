@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from services.__main__ import Configuration, run_job
 from services.cli import importing
 from services.cli.kinds import KINDS
 from services.common import operations, rpc
@@ -66,6 +67,9 @@ def test_a_model_takes_over_where_it_is_better_and_not_again_where_it_is_not(run
     same = train(running, only_if_better=True)
 
     found = json.loads(better.card_json)["comparison"]
+    window_ms = BEGAN_MS - 30 * DAY_MS
+    newest = datetime.fromisoformat(json.loads(better.card_json)["as_of"])
+    assert newest.timestamp() * 1000 + 30 * DAY_MS <= window_ms  # nothing it is judged by
     assert better.active
     assert (found["active"], found["activated"]) == (shipped, True)
     assert found["lower"] < found["difference"] < found["upper"] < 0
@@ -76,23 +80,17 @@ def test_a_model_takes_over_where_it_is_better_and_not_again_where_it_is_not(run
     assert active(running) == better.version
 
 
-def test_the_new_model_learns_from_nothing_in_the_window_that_judges_it(running):
-    learned = train(running, only_if_better=True, seed=5)
-
-    newest = datetime.fromisoformat(json.loads(learned.card_json)["as_of"])
-    window_ms = BEGAN_MS - 30 * DAY_MS
-    assert newest.timestamp() * 1000 + 30 * DAY_MS <= window_ms
-
-
 def test_a_model_is_rolled_back_to_the_one_before(running):
     first = active(running)
-    running.clock.now_ms += 1_000
-    second = train(running, seed=9).version
+    listed = running.stubs.scoring.ListModels(scoring_pb2.ListModelsRequest(name="risk")).models
+    second = next(model.version for model in listed if not model.active)
+    running.stubs.scoring.ActivateModel(
+        scoring_pb2.ActivateModelRequest(name="risk", version=second)
+    )
 
     back = running.stubs.scoring.RollbackModel(scoring_pb2.RollbackModelRequest(name="risk"))
 
-    assert second != first
-    assert back.version == active(running) == first
+    assert back.version == active(running) == first != second
 
 
 @pytest.mark.parametrize(
@@ -115,3 +113,26 @@ def test_what_cannot_be_switched_is_refused(running, request_, reason):
         call(request_)
 
     assert rpc.to_domain_error(failure.value).reason == reason
+
+
+def test_the_job_learns_anew_at_a_running_service(running, tmp_path, capsys):
+    running.clock.now_ms += 1_000
+    configuration = Configuration(
+        store="chdb:not-opened",
+        address="127.0.0.1:0",
+        models=tmp_path,
+        key_file=tmp_path / "key",
+        peers={"scoring": running.application.address},
+    )
+
+    ended = run_job(["retrain"], configuration, lambda: BEGAN_MS)
+
+    said = json.loads(capsys.readouterr().out)
+    assert ended == 0
+    assert said["row_count"] > OFTEN
+    assert said["active"] == (said["difference"] < 0)
+
+
+def test_a_job_that_is_not_there_is_wrong_use(capsys):
+    assert run_job(["tidy"], None, lambda: 0) == 2
+    assert "retrain" in capsys.readouterr().err
