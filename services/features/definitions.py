@@ -43,6 +43,12 @@ GROUPS: tuple[Group, ...] = (
         "last. Unknown where no carrier tells anything.",
     ),
     Group(
+        "alike",
+        "`behaviour`, `alike_references`",
+        "Other numbers of a sample of those with behaviour, by the newest job made for that time "
+        "or before. Unknown without behaviour.",
+    ),
+    Group(
         "lifecycle",
         "`lifecycle`",
         "Events at or before the time. Unknown without an event.",
@@ -282,5 +288,17 @@ _PLAN = (
     Feature("number_prefix", "plan", "digits", "digits of the number before its last seven"),
 )
 
-FEATURES: tuple[Feature, ...] = (*_MARKS, *_BLOCK, *_BEHAVIOUR, *_LIFECYCLE, *_REGISTRY, *_PLAN)
+_ALIKE = (
+    Feature(
+        "alike_distance",
+        "alike",
+        "deviations",
+        "mean distance of the 20 that call most alike, in deviations of the logarithms",
+    ),
+)
+
+FEATURES: tuple[Feature, ...] = (
+    *(*_MARKS, *_BLOCK, *_BEHAVIOUR, *_ALIKE),
+    *(*_LIFECYCLE, *_REGISTRY, *_PLAN),
+)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

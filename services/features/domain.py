@@ -10,6 +10,7 @@ import numpy.typing as npt
 from services.common.numbering import kinds_of
 from services.common.numbering.keys import VALUE_MASK
 from services.features import blocks
+from services.features.alike import References
 from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, age_days, ratio
 from services.features.definitions import (
     DECAY_DAYS,
@@ -32,6 +33,7 @@ class Aggregated:
         blocks: by block size, sums of `marks_of_blocks` with ascending `block`.
         near: by block size, sums of `neighbourhoods` with ascending `block`.
         return_rate: share of all old numbers that returned.
+        references: numbers that others are compared with by how they call.
     """
 
     marks: Aggregates
@@ -43,6 +45,7 @@ class Aggregated:
     blocks: Mapping[int, Aggregates]
     near: Mapping[int, Aggregates]
     return_rate: float
+    references: References
 
 
 def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float32]:
@@ -51,7 +54,10 @@ def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float
     columns |= _mark_columns(numbers, as_of_ms, found.marks)
     columns |= blocks.block_columns(numbers, columns, found.blocks)
     columns |= blocks.near_columns(numbers, found.contributed, found.near, found.return_rate)
-    columns |= _behaviour_columns(numbers, columns["marks_30d_count"], found.behaviour)
+    columns |= behaviour_columns(numbers, found.behaviour)
+    columns["alike_distance"] = found.references.distances(numbers, columns)
+    answered = Aligned(found.behaviour, "number", numbers).column("sum_answered_out", np.nan)
+    columns["marks_per_answered_ratio"] = ratio(columns["marks_30d_count"], answered)
     columns |= _lifecycle_columns(numbers, as_of_ms, found.epochs)
     columns |= _registry_columns(numbers, as_of_ms, found.registrations)
     withdrawn = Aligned(found.withdrawals, "number", numbers).column("withdrawn_marks", 0)
@@ -167,7 +173,8 @@ def day_ages(marks: I64) -> F64:
     return after / marks[-VOLUME_DAYS:].mean() if len(marks) else np.zeros(0)
 
 
-def _behaviour_columns(numbers: I64, marks_30d: F64, table: Aggregates) -> dict[str, F64]:
+def behaviour_columns(numbers: I64, table: Aggregates) -> dict[str, F64]:
+    """How numbers, (n,), call, by sums over days with ascending `number`; no mark enters."""
     there = Aligned(table, "number", numbers)
 
     def known(name: str) -> F64:
@@ -176,7 +183,6 @@ def _behaviour_columns(numbers: I64, marks_30d: F64, table: Aggregates) -> dict[
     days, out = known("active_days"), known("sum_calls_out")
     answered, received = known("sum_answered_out"), known("sum_calls_in")
     return {
-        "marks_per_answered_ratio": ratio(marks_30d, answered),
         "active_days": days,
         "calls_out_per_day": ratio(out, days),
         "calls_out_max": known("calls_out_max"),

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from services.common.runs import kept_runs
 from services.common.store import Store
+from services.features.alike import References
 from services.features.blocks import CONTRIBUTIONS
 from services.features.signals.rules import Signals
 
@@ -150,7 +151,7 @@ def finish_run(
         },
     )
     kept = kept_runs(store, "feature_runs")
-    for table in ("features", "neighbourhoods", "day_volumes", "signals"):
+    for table in ("features", "neighbourhoods", "day_volumes", "signals", "alike_references"):
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
             if old not in kept:
                 store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")
@@ -178,6 +179,39 @@ def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArr
     """Append the neighbourhoods of a run: size, block and CONTRIBUTIONS of each."""
     count = len(blocks["block"])
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
+
+
+def insert_references(store: Store, run: int, references: References) -> None:
+    """Append the sample of a run that others are compared with."""
+    count, width = references.traits.shape
+    if not count:
+        return
+    offsets = pa.array(np.arange(0, (count + 1) * width, width, dtype=np.int32))
+    store.insert(
+        "alike_references",
+        pa.table(
+            {
+                "run": np.full(count, run, dtype=np.uint64),
+                "number": references.numbers,
+                "traits": pa.ListArray.from_arrays(offsets, pa.array(references.traits.ravel())),
+            }
+        ),
+    )
+
+
+def references(store: Store, run: int) -> References:
+    """The sample of a run; nobody where it has none."""
+    found = store.query(
+        "SELECT number, traits FROM alike_references WHERE run = %(run)s ORDER BY number",
+        {"run": run},
+    )
+    if not found.num_rows:
+        return References.nobody()
+    flat = found["traits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return References(
+        found["number"].to_numpy().astype(np.int64),
+        flat.astype(np.float32).reshape(found.num_rows, -1),
+    )
 
 
 def wide_run(store: Store, as_of_ms: int) -> int:

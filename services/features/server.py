@@ -15,16 +15,20 @@ from services.common.operations import Operations
 from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch, sorted_keys
 from services.features import blocks, domain, mark_queries, queries, signals
+from services.features.alike import References
 from services.features.columns import Aggregates, blocks_of
 from services.features.definitions import FEATURES, NAMES, NEAR_SIZES
 from services.features.signals.firing import fired
 from services.features.similar import server as similar
+from services.features.similar.embedding import active, traits_of
 from services.features.similar.neighbours import Neighbours
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 MAX_BATCH = 10_000
+RECENT_MS = 10 * 60_000
+"""Rows as of so little ago tell how a number calls now."""
 CHUNK = 100_000
 """Numbers whose rows are computed and written at once by the job."""
 
@@ -63,7 +67,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
         as_of = as_of_ms(request, self._clock)
         rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of))
-        if not request.HasField("as_of_time"):
+        if as_of > self._clock() - RECENT_MS:  # else of the past, to learn from
             self._neighbours.note(keys, rows)
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
 
@@ -153,6 +157,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
         blocks.marks_of_blocks(marks),
         near,
         blocks.return_rate(widest["returned"].sum(), widest["old"].sum()),
+        None,
     )
     known = [table["number"] for table in (marks, found.behaviour, found.epochs)]
     known.append(queries.decided_numbers(store, as_of))
@@ -164,6 +169,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
         sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})
     queries.insert_signals(store, run, fired(store, as_of, None, signals.load()))
+    queries.insert_references(store, run, found.references)
     queries.insert_day_volumes(store, run, days)
     queries.finish_run(store, run, as_of, change_cursor, NAMES, len(numbers), clock())
     return len(numbers)
@@ -177,11 +183,13 @@ class Wide:
         run: its id; 0: no job has run.
         volumes: of its days.
         return_rate: share of all old numbers that returned.
+        references: numbers that others are compared with by how they call.
     """
 
     run: int
     volumes: mark_queries.Volumes
     return_rate: float
+    references: References
 
     @classmethod
     def of(cls, store: Store, run: int) -> "Wide":
@@ -190,6 +198,7 @@ class Wide:
             run,
             _volumes(queries.stored_day_volumes(store, run)),
             blocks.return_rate(*queries.return_sums(store, run, NEAR_SIZES[-1])),
+            queries.references(store, run),
         )
 
 
@@ -223,6 +232,7 @@ def compute(
             _columns(tens),
             _near(store, wide.run, numbers),
             wide.return_rate,
+            wide.references,
         ),
     )
 
@@ -247,19 +257,32 @@ def _aggregated(
     tens: Aggregates,
     near: Mapping[int, Aggregates],
     return_rate: float,
+    references: References | None,
 ) -> domain.Aggregated:
-    """What the store says of some numbers, or of all, besides what is given."""
+    """What the store says of some numbers, or of all, besides what is given; without `references`
+    they are taken from these numbers.
+    """
+    behaviour = _columns(queries.behaviour_sums(store, as_of, numbers))
     return domain.Aggregated(
         marks=marks,
         epochs=_columns(mark_queries.epochs(store, as_of, numbers)),
         withdrawals=_columns(mark_queries.withdrawals(store, as_of, numbers)),
-        behaviour=_columns(queries.behaviour_sums(store, as_of, numbers)),
+        behaviour=behaviour,
         registrations=_columns(queries.registrations(store, as_of, numbers)),
         contributed=contributed,
         blocks=blocks.wider(tens),
         near=near,
         return_rate=return_rate,
+        references=references or _references(behaviour),
     )
+
+
+def _references(behaviour: Aggregates) -> References:
+    """A sample of all numbers with behaviour."""
+    numbers = np.asarray(behaviour["number"]).astype(np.int64)
+    features = domain.behaviour_columns(numbers, behaviour)
+    have = np.flatnonzero(active(features))
+    return References.sample(numbers[have], traits_of(features, have))
 
 
 def _volumes(days: pa.Table) -> mark_queries.Volumes:

@@ -75,6 +75,8 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "intl_ingress_ratio": ("来自国际中继的占比", "share of calls from an international trunk"),
     "auth_failed_ratio": ("认证失败的占比", "share of calls that failed authentication"),
     "after_refusal_ratio": ("拒绝后仍拨打的占比", "calls to people who had refused"),
+    # alike
+    "alike_distance": ("呼叫行为的罕见程度", "how unusual its calls are"),
     # lifecycle, registry, plan
     "tenure_days": ("入网时间", "time since it was assigned"),
     "epoch": ("放号次数", "how often it was assigned"),

@@ -68,6 +68,32 @@ def add_lifecycle(store, number, age_days, kind=1):
     )
 
 
+def add_behaviour(store, numbers, age_days=3, seed=1):
+    """A day of calls of each number, of every kind some."""
+    chance, count = random.Random(seed), len(numbers)
+    day = AS_OF // DAY_MS - age_days
+    whole = (
+        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
+        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "max_calls_per_callee",
+        "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
+        "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
+    )  # fmt: skip
+    store.insert(
+        "behaviour",
+        {
+            "number": np.array(numbers, dtype=np.int64),
+            "day": np.full(count, day, dtype=np.int32),
+            "carrier": ["CMCC"] * count,
+            **{
+                name: np.array([chance.randint(1, 50) for _ in range(count)], dtype=np.int64)
+                for name in whole
+            },
+            "sequential_ratio": np.array([chance.random() for _ in range(count)]),
+            "seq": np.arange(count, dtype=np.uint64),
+        },
+    )
+
+
 def history(seed=1, count=400):
     chance = random.Random(seed)
     return [
@@ -89,18 +115,23 @@ def named(rows, name):
 def test_touched_numbers_get_the_rows_of_the_job(store):
     add_marks(store, history())
     add_lifecycle(store, NUMBERS[3], 20)
+    add_behaviour(store, NUMBERS[2:])
     numbers, rows = run_job(store)
 
     touched = compute(store, AS_OF, numbers[5:15])
+
+    assert np.isfinite(named(rows[2:], "alike_distance")).all()
 
     np.testing.assert_allclose(touched, rows[5:15], rtol=1e-5, equal_nan=True)
 
 
 def test_what_comes_later_changes_nothing(store):
     add_marks(store, history())
+    add_behaviour(store, NUMBERS)
     numbers, before = run_job(store)
     add_marks(store, [(int(number), -0.5, 1, 1) for number in numbers])
     add_lifecycle(store, numbers[0], -1)
+    add_behaviour(store, NUMBERS, age_days=-1, seed=2)
 
     after = compute(store, AS_OF, numbers)
     build(store, 6, AS_OF, "", lambda: AS_OF)

@@ -1,6 +1,8 @@
 """How a number calls, as a point: near points call alike. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,16 @@ def traits(rows: F32) -> tuple[npt.NDArray[np.bool_], F32]:
     values = np.asarray(rows[:, _COLUMNS], dtype=np.float32)
     have = values[:, _ACTIVE] > 0
     return have, values[have]
+
+
+def active(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Which numbers have behaviour, (n,), by features of the given names."""
+    return np.asarray(np.nan_to_num(features[TRAITS[_ACTIVE]]) > 0)
+
+
+def traits_of(features: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[Any]) -> F32:
+    """Traits of some rows of features by name, (m, d)."""
+    return np.stack([features[name][rows] for name in TRAITS], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
