@@ -146,12 +146,12 @@ def _shift_for(keys: I64) -> int:
     """The smallest shift at which the directory has at most an entry for every eight keys."""
     if len(keys) < 2:
         return 0
-    gaps = np.diff(keys)
     wanted = max(len(keys) // ROWS_PER_BUCKET, 1)
     low, high = _SHIFTS[0], _SHIFTS[-1]
     while low < high:
         middle = (low + high) // 2
-        if int(np.minimum(gaps >> middle, MAX_GAP + 1).sum()) <= wanted:
+        gaps = np.diff(keys >> middle)
+        if int(np.minimum(gaps, MAX_GAP + 1).sum()) <= wanted:
             high = middle
         else:
             low = middle + 1
