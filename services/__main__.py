@@ -54,7 +54,8 @@ from services.jobs import JOBS
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
-from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
+from services.reputation.judging import Upstream
+from services.reputation.publisher import MAX_CHURN, Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry

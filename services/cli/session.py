@@ -1,5 +1,6 @@
 """Where a command's calls go: a running server, or services started here over an embedded store."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,9 +72,10 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
         with connect(server) as channel:
             yield from _translated(channel)
         return
-    application = Application(
-        environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
-    )
+    configuration = environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
+    if not store.startswith("chdb:"):  # a server may be writing the folder of the published state
+        configuration = dataclasses.replace(configuration, published=None)
+    application = Application(configuration)
     try:
         with rpc.connect(application.address) as channel:
             yield from _translated(channel)

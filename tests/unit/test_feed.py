@@ -91,6 +91,7 @@ def test_a_snapshot_and_the_updates_since_are_the_state_byte_for_byte(
         assert head.row_count == len(rows)
 
 
+@settings(deadline=None)
 @given(histories)
 def test_what_a_lookup_finds_is_what_the_feed_holds(history):
     state = PublishedState()

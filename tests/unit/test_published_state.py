@@ -1,6 +1,8 @@
 """The published state over random histories: in memory, on disk, followed, compacted, damaged."""
 
 import itertools
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -286,4 +288,34 @@ def test_tables_put_in_place_of_all_are_what_a_reader_sees(tmp_path):
     rows, shown = to_rows(flatten(reader.snapshot))
     assert shown.all()
     assert rows["marks"].tolist() == [0, 1, 2]
+    state.close()
+
+
+@pytest.fixture
+def nearly_full(tmp_path):
+    """Limits files of this process to a size; the limit is lifted at the end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_costs_a_version_and_not_the_ones_after(tmp_path, nearly_full):
+    folder = tmp_path / "published"
+    state = PublishedState(folder)
+    apply(state, {key(FIRST + i): (3101, 2, 3, i) for i in range(20)}, 1)
+    (log,) = folder.glob("*.log")
+    reader = FollowedState(folder)
+
+    nearly_full(log.stat().st_size + 100)
+    with pytest.raises(OSError, match="large"):
+        apply(state, {key(FIRST): (1100, 4, 3, 7)}, 2)
+    assert state.snapshot.version == 1
+    nearly_full(resource.RLIM_INFINITY)
+    apply(state, {key(FIRST + 1): (1100, 4, 3, 8)}, 3)
+
+    reader.poll()
+    assert reader.snapshot.version == 3
+    assert said(reader.snapshot) == said(state.snapshot)
     state.close()

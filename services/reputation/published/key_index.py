@@ -1,4 +1,4 @@
-"""Finding keys in a sorted set: a directory of zones over dense buckets of about four keys. Pure.
+"""Finding keys in a sorted set: a directory of zones over dense buckets of some eight keys. Pure.
 
 A bucket is `key >> shift`. Buckets near each other form a zone, in which every bucket has an entry
 even if it is empty, so that finding one is arithmetic; far ones begin another zone. A key itself is
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 
-ROWS_PER_BUCKET = 4
+ROWS_PER_BUCKET = 8
 MAX_GAP = 16
 """So many empty buckets are kept rather than a new zone begun."""
 CHUNK = 1 << 14
@@ -143,15 +143,15 @@ def build(keys: I64) -> KeyIndex:
 
 
 def _shift_for(keys: I64) -> int:
-    """The smallest shift at which the directory has an entry for about four keys."""
+    """The smallest shift at which the directory has at most an entry for every eight keys."""
     if len(keys) < 2:
         return 0
-    gaps = np.diff(keys)
     wanted = max(len(keys) // ROWS_PER_BUCKET, 1)
     low, high = _SHIFTS[0], _SHIFTS[-1]
     while low < high:
         middle = (low + high) // 2
-        if int(np.minimum(gaps >> middle, MAX_GAP + 1).sum()) <= wanted:
+        gaps = np.diff(keys >> middle)
+        if int(np.minimum(gaps, MAX_GAP + 1).sum()) <= wanted:
             high = middle
         else:
             low = middle + 1

@@ -92,10 +92,14 @@ class Shelf:
         """Add a version to the log."""
         content = _pack_record(mark, table)
         handle = os.open(self._folder / self._log, os.O_WRONLY | os.O_APPEND)
+        end = os.fstat(handle).st_size
         try:
             written = 0
             while written < len(content):
                 written += os.write(handle, content[written:])
+        except OSError:
+            os.ftruncate(handle, end)  # nothing after half a record would ever be read
+            raise
         finally:
             os.close(handle)
 

@@ -139,7 +139,10 @@ def open_table(path: Path) -> Table:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise _unreadable(str(error)) from None
-    return from_bytes(memoryview(content), path.name)
+    table = from_bytes(memoryview(content), path.name)
+    # Checking has touched every page; only what is asked for shall count as this process's memory.
+    content.madvise(mmap.MADV_DONTNEED)
+    return table
 
 
 def from_bytes(content: memoryview | bytes, name: str = "") -> Table:

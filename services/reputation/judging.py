@@ -1,0 +1,212 @@
+"""What the other services say of numbers that are to be published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common import posterior
+from services.common.store import Store
+from services.common.wire import category_id
+from services.reputation import queries
+from services.reputation.compose import Fired, Judged
+from services.reputation.published.packing import TOP, Columns
+from services.reputation.rules import UNDECIDED
+from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
+from zhengming.features.v1 import features_pb2, features_pb2_grpc
+from zhengming.ingest.v1 import ingest_pb2_grpc
+from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
+
+CALL_TIMEOUT_S = 60
+REASON_RISK = 0.2
+"""Risk from which features are named as reasons."""
+REASONED_ROWS = 200
+"""The riskiest changed rows of a batch that get them: they cost about 1 ms a row, and a batch is to
+be published within a second."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What touched numbers were scored from: names, values (n, f), and by which model."""
+
+    names: list[str]
+    values: npt.NDArray[np.float32]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Stubs of the services that a published value is composed from."""
+
+    ingest: ingest_pb2_grpc.IngestServiceStub
+    features: features_pb2_grpc.FeaturesServiceStub
+    arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
+    scoring: scoring_pb2_grpc.ScoringServiceStub
+
+
+def judge_touched(
+    upstream: Upstream, numbers: npt.NDArray[np.int64], as_of_ms: int
+) -> tuple[Judged, Inputs]:
+    """What the other services say of touched numbers, ascending, as of a time."""
+    keys = numbers.tolist()
+    rows = _features(upstream, keys, as_of_ms)
+    priors = upstream.scoring.BatchGetPriors(
+        scoring_pb2.BatchGetPriorsRequest(number_keys=keys, names=rows.names, values=rows.values),
+        timeout=CALL_TIMEOUT_S,
+    )
+    ask = arbitration_pb2.BatchArbitrateRequest(
+        number_keys=keys, prior_classes=priors.classes, prior_log_ratios=priors.log_ratios
+    )
+    ask.as_of_time.FromMilliseconds(as_of_ms)
+    judged = upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).posteriors
+    own = _without_suspicions(upstream, keys, as_of_ms, rows, judged)
+    count = len(keys)
+    categories = np.zeros((count, TOP), dtype=np.uint16)
+    probabilities = np.zeros((count, TOP), dtype=np.float32)
+    for i, found in enumerate(judged):
+        for j, item in enumerate(found.distribution[:TOP]):
+            categories[i, j] = category_id(item.category)
+            probabilities[i, j] = item.probability
+    counts = {
+        name: np.array([getattr(p, name) for p in judged], dtype=np.int64)
+        for name in ("reporter_count", "mark_count", "former_mark_count", "epoch")
+    }
+    for name in ("first_mark", "last_mark"):
+        times = [getattr(p, f"{name}_time").ToMilliseconds() for p in judged]
+        counts[f"{name}_ms"] = np.array(times, dtype=np.int64)
+    effective = np.array([p.effective_sources for p in judged])
+    more = posterior.columns(
+        categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
+    )
+    more[counts["mark_count"] == 0] = np.nan
+    names, values = [*rows.names, *posterior.NAMES], np.concatenate([own, more], axis=1)
+    scored = upstream.scoring.BatchScore(
+        scoring_pb2.BatchScoreRequest(names=names, values=values.ravel().tolist()),
+        timeout=CALL_TIMEOUT_S,
+    )
+    ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
+    ask_signals.as_of_time.FromMilliseconds(as_of_ms)
+    fired = upstream.features.BatchGetSignals(ask_signals, timeout=CALL_TIMEOUT_S)
+    signals = [(r.number_key, s.code, s.is_victim) for r in fired.results for s in r.signals]
+    decided = [
+        UNDECIDED
+        if not p.decided_category
+        else (0 if p.decided_category == "CLEARED" else category_id(p.decided_category))
+        for p in judged
+    ]
+    return (
+        Judged(
+            number=numbers,
+            categories=categories,
+            probabilities=probabilities,
+            counts=counts,
+            effective_sources=effective,
+            decided=np.array(decided, dtype=np.int64),
+            risk=np.array([score.risk for score in scored.scores]),
+            reasons=[""] * count,
+            signals=Fired(
+                np.array([number for number, _, _ in signals], dtype=np.int64),
+                [code for _, code, _ in signals],
+                np.array([victim for _, _, victim in signals], dtype=bool),
+            ),
+        ),
+        Inputs(names, values, scored.model_version),
+    )
+
+
+def _features(
+    upstream: Upstream, keys: Sequence[int], as_of_ms: int, excluded: Sequence[int] = ()
+) -> features_pb2.BatchGetFeaturesResponse:
+    ask = features_pb2.BatchGetFeaturesRequest(number_keys=keys, excluded_mark_keys=excluded)
+    ask.as_of_time.FromMilliseconds(as_of_ms)
+    return upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
+
+
+def _without_suspicions(
+    upstream: Upstream,
+    keys: Sequence[int],
+    as_of_ms: int,
+    rows: features_pb2.BatchGetFeaturesResponse,
+    judged: Sequence[arbitration_pb2.Posterior],
+) -> npt.NDArray[np.float32]:
+    """Feature rows, (n, features), in which no mark in quarantine counts.
+
+    Arbitration finds these marks after the features were asked for; few numbers have any.
+    """
+    own = np.array(rows.values, dtype=np.float32).reshape(len(keys), -1)
+    held = [i for i, found in enumerate(judged) if found.quarantined_mark_keys]
+    if held:
+        excluded = [key for i in held for key in judged[i].quarantined_mark_keys]
+        fresh = _features(upstream, [keys[i] for i in held], as_of_ms, excluded)
+        own[held] = np.array(fresh.values, dtype=np.float32).reshape(len(held), -1)
+    return own
+
+
+def add_reasons(
+    scoring: scoring_pb2_grpc.ScoringServiceStub,
+    rows: Columns,
+    risk: npt.NDArray[np.float64],
+    inputs: Inputs,
+    changed: npt.NDArray[np.bool_],
+) -> None:
+    """Name the features that raise the risk of the riskiest rows that are published."""
+    riskiest = np.argsort(-risk, kind="stable")[:REASONED_ROWS]
+    chosen = np.sort(riskiest[risk[riskiest] >= REASON_RISK])
+    if not len(chosen):
+        return
+    values = inputs.values[np.flatnonzero(changed)[chosen]]
+    scored = scoring.BatchScore(
+        scoring_pb2.BatchScoreRequest(
+            names=inputs.names, values=values.ravel().tolist(), contributions=True
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
+    for row, score in zip(chosen.tolist(), scored.scores, strict=True):
+        if found := _reasons(score):
+            rows["reasons"][row] = ";".join(filter(None, (rows["reasons"][row], found)))
+
+
+def _reasons(score: scoring_pb2.Score) -> str:
+    raising = [c for c in score.contributions if c.log_odds > 0]
+    return ";".join(c.feature for c in sorted(raising, key=lambda c: -c.log_odds)[:3])
+
+
+def judged_of_run(store: Store, run: int) -> Judged:
+    """Scores are the list of numbers; a posterior is there for the marked and decided ones."""
+    scored = queries.scores(store, run)
+    found, fired = queries.posteriors(store, run), queries.signals(store, run)
+    number = scored["number"].to_numpy().astype(np.int64)
+    at = np.searchsorted(number, found["number"].to_numpy())
+    count = len(number)
+    categories = np.zeros((count, TOP), dtype=np.uint16)
+    probabilities = np.zeros((count, TOP), dtype=np.float32)
+    categories[at] = queries.matrix(found["categories"], np.uint16)
+    probabilities[at] = queries.matrix(found["probabilities"], np.float32)
+
+    def spread(name: str, absent: int = 0) -> npt.NDArray[np.int64]:
+        column = np.full(count, absent, dtype=np.int64)
+        column[at] = found[name].to_numpy()
+        return column
+
+    effective = np.zeros(count)
+    effective[at] = found["effective_sources"].to_numpy()
+    return Judged(
+        number=number,
+        categories=categories,
+        probabilities=probabilities,
+        counts={
+            name: spread(name)
+            for name in ("reporter_count", "mark_count", "former_mark_count", "epoch",
+                         "first_mark_ms", "last_mark_ms")
+        },
+        effective_sources=effective,
+        decided=spread("decided_category", UNDECIDED),
+        risk=scored["risk"].to_numpy().astype(np.float64),
+        reasons=scored["reasons"].to_pylist(),
+        signals=Fired(
+            fired["number"].to_numpy().astype(np.int64),
+            fired["code"].to_pylist(),
+            fired["victim"].to_numpy() > 0,
+        ),
+    )  # fmt: skip
