@@ -21,6 +21,7 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
+from services.arbitration.referrals import server as referrals
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import DomainError, InvalidArgument, Unavailable, out_of_range
@@ -43,7 +44,12 @@ from services.reputation.publisher import MAX_CHURN, Publisher, Upstream
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
+from zhengming.arbitration.v1 import (
+    arbitration_pb2_grpc,
+    dispute_pb2_grpc,
+    ledger_pb2_grpc,
+    referral_pb2_grpc,
+)
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
@@ -198,6 +204,10 @@ class Application:
                 stubs.touch,
                 secrets.randbelow,
             )
+            referral_servicer = referrals.ReferralServicer(
+                store, cases, clock, read_key(configuration.key_file)
+            )
+            registrations.append(lambda s: referrals.register(s, referral_servicer))
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
@@ -263,6 +273,7 @@ class Application:
                 arbitration=stubs.arbitration,
                 disputes=stubs.disputes,
                 ledger=stubs.ledger,
+                referrals=stubs.referrals,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
                 feed=stubs.feed,
@@ -343,6 +354,10 @@ class _Stubs:
     @property
     def ledger(self) -> ledger_pb2_grpc.LedgerServiceStub:
         return self._lazy("arbitration", ledger_pb2_grpc.LedgerServiceStub)
+
+    @property
+    def referrals(self) -> referral_pb2_grpc.ReferralServiceStub:
+        return self._lazy("arbitration", referral_pb2_grpc.ReferralServiceStub)
 
     @property
     def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:

@@ -17,7 +17,12 @@ from services.common.clock import Clock
 from services.console import language, limits, plots
 from services.console.accounts import Account, Accounts
 from services.console.limits import Limits, Rate
-from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
+from zhengming.arbitration.v1 import (
+    arbitration_pb2_grpc,
+    dispute_pb2_grpc,
+    ledger_pb2_grpc,
+    referral_pb2_grpc,
+)
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2_grpc
@@ -55,6 +60,7 @@ class Upstream:
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
+    referrals: referral_pb2_grpc.ReferralServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     feed: feed_pb2_grpc.FeedServiceStub
