@@ -10,6 +10,7 @@ from typing import Any
 
 import flask
 import grpc
+from google.rpc import status_pb2
 from werkzeug.exceptions import HTTPException
 
 from services.common import errors, rpc
@@ -94,7 +95,7 @@ def create_app(
         secret: key of the sessions' signatures.
         rate_scale: widens the rate limits.
     """
-    from services.console import api, cases, public, staff
+    from services.console import api, cases, public, referrals, staff
 
     language.words()  # a fault in them shows at the start
     app = flask.Flask(__name__)
@@ -107,7 +108,7 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.extensions["zhengming"] = Site(upstream, accounts, clock, rate_scale)
-    for blueprint in (public.pages, cases.pages, staff.pages, api.pages):
+    for blueprint in (public.pages, cases.pages, referrals.pages, staff.pages, api.pages):
         app.register_blueprint(blueprint)
     app.before_request(_before)
     app.after_request(_after)
@@ -215,6 +216,12 @@ def told(error: errors.DomainError) -> str:
         text: str = flask.g.say(key, **{"retry_after_s": "", **error.metadata})
         return text
     return str(error)
+
+
+def told_status(status: status_pb2.Status) -> str:
+    """The error of one item of a batch, as `told`."""
+    found = rpc.from_status_proto(status)
+    return told(found) if found else status.message
 
 
 def translated(error: grpc.RpcError) -> errors.DomainError:

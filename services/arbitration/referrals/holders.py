@@ -19,8 +19,8 @@ class OffendingHolder:
         holder: registered name.
         offending_count: published numbers of it that offend.
         registered_count: registrations of single numbers.
-        by_group: of the offending ones, by class of axis A: 1 illegal, 2 malicious, 3 marketing; 0 for
-            carriers' signals alone.
+        by_group: of the offending ones, by class of axis A: 1 illegal, 2 malicious, 3 marketing;
+            0 for carriers' signals alone.
         referred_count: of the offending ones, those that were referred.
     """
 

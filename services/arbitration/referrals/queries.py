@@ -237,3 +237,24 @@ def signalled(store: Store, codes: Sequence[str], until_ms: int) -> list[int]:
         {"codes": tuple(codes), "until": until_ms},
     )
     return [int(number) for number in found["number"].to_pylist()]
+
+
+def counts_between(store: Store, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
+    """As disposition_counts, of referrals drawn in [start_ms, end_ms), by what was told by then."""
+    found = store.query(
+        """
+        SELECT authority, disposition, count() AS referrals
+        FROM (
+            SELECT referral_id, authority FROM referrals FINAL
+            WHERE drawn_ms >= %(start)s AND drawn_ms < %(end)s
+        ) ANY LEFT JOIN (
+            SELECT referral_id, argMax(answer, recorded_ms) AS disposition
+            FROM (SELECT referral_id, disposition AS answer, recorded_ms FROM referral_feedback)
+            WHERE recorded_ms < %(end)s GROUP BY referral_id
+        ) USING referral_id
+        GROUP BY authority, disposition ORDER BY authority, disposition
+        """,
+        {"start": start_ms, "end": end_ms},
+    )
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
