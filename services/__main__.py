@@ -21,6 +21,8 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
+from services.arbitration.notices import server as notices
+from services.arbitration.notices.courier import Courier
 from services.arbitration.referrals import server as referrals
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
@@ -48,6 +50,7 @@ from zhengming.arbitration.v1 import (
     arbitration_pb2_grpc,
     dispute_pb2_grpc,
     ledger_pb2_grpc,
+    notice_pb2_grpc,
     referral_pb2_grpc,
 )
 from zhengming.features.v1 import features_pb2_grpc
@@ -83,6 +86,7 @@ class Configuration:
         console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         rate_scale: widens the console's rate limits, where many people share one address.
+        private_notices: notices may go to private addresses and over http: tests, laptops.
     """
 
     store: str
@@ -96,6 +100,7 @@ class Configuration:
     console_address: str = ""
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
+    private_notices: bool = False
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -114,6 +119,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
         rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
+        private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
     )
 
 
@@ -151,7 +157,7 @@ class Application:
         self._names, self._clock, self._configuration = names, clock, configuration
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
-        self._followers: list[Publisher | disputes.DisputeServicer] = []
+        self._followers: list[Publisher | disputes.DisputeServicer | Courier] = []
         try:
             for name in NAMES:
                 migrate(self._store, name, ROOT / name / "schema", clock=clock)
@@ -208,6 +214,23 @@ class Application:
                 store, cases, clock, read_key(configuration.key_file)
             )
             registrations.append(lambda s: referrals.register(s, referral_servicer))
+            courier = Courier(
+                store,
+                clock,
+                read_key(configuration.key_file),
+                configuration.private_notices,
+                random.random,
+            )
+            notice_servicer = notices.NoticeServicer(
+                store,
+                cases,
+                courier,
+                clock,
+                read_key(configuration.key_file),
+                configuration.private_notices,
+            )
+            registrations.append(lambda s: notices.register(s, notice_servicer))
+            self._followers.append(courier)
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
@@ -274,6 +297,7 @@ class Application:
                 disputes=stubs.disputes,
                 ledger=stubs.ledger,
                 referrals=stubs.referrals,
+                notices=stubs.notices,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
                 feed=stubs.feed,
@@ -358,6 +382,10 @@ class _Stubs:
     @property
     def referrals(self) -> referral_pb2_grpc.ReferralServiceStub:
         return self._lazy("arbitration", referral_pb2_grpc.ReferralServiceStub)
+
+    @property
+    def notices(self) -> notice_pb2_grpc.NoticeServiceStub:
+        return self._lazy("arbitration", notice_pb2_grpc.NoticeServiceStub)
 
     @property
     def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:

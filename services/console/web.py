@@ -22,6 +22,7 @@ from zhengming.arbitration.v1 import (
     arbitration_pb2_grpc,
     dispute_pb2_grpc,
     ledger_pb2_grpc,
+    notice_pb2_grpc,
     referral_pb2_grpc,
 )
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
@@ -62,6 +63,7 @@ class Upstream:
     disputes: dispute_pb2_grpc.DisputeServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
     referrals: referral_pb2_grpc.ReferralServiceStub
+    notices: notice_pb2_grpc.NoticeServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     feed: feed_pb2_grpc.FeedServiceStub
@@ -95,7 +97,7 @@ def create_app(
         secret: key of the sessions' signatures.
         rate_scale: widens the rate limits.
     """
-    from services.console import api, cases, public, referrals, staff
+    from services.console import api, cases, notices, public, referrals, staff
 
     language.words()  # a fault in them shows at the start
     app = flask.Flask(__name__)
@@ -108,7 +110,14 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.extensions["zhengming"] = Site(upstream, accounts, clock, rate_scale)
-    for blueprint in (public.pages, cases.pages, referrals.pages, staff.pages, api.pages):
+    for blueprint in (
+        public.pages,
+        cases.pages,
+        referrals.pages,
+        notices.pages,
+        staff.pages,
+        api.pages,
+    ):
         app.register_blueprint(blueprint)
     app.before_request(_before)
     app.after_request(_after)

@@ -49,6 +49,7 @@ def application(services, accounts, scale=1e5):
         stubs.disputes,
         stubs.ledger,
         stubs.referrals,
+        stubs.notices,
         stubs.reputation,
         stubs.scoring,
         stubs.feed,
