@@ -262,11 +262,11 @@ def trend(weeks: Mapping[int, Share], label: str) -> str:
     width, left, base, tall = 960, 52, 190, 170
     step = (width - left) / len(told)
     parts = [f'<svg viewBox="0 0 {width} 222" role="img" aria-label="{escape(label)}">']
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        y = base - share * tall
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        y = base - tick * tall
         parts.append(
             f'<line class="axis" x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:.0%}</text>'
         )
     points = []
     for at, (start, share) in enumerate(told):

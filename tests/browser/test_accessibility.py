@@ -18,10 +18,12 @@ STAFF = (
             "/health",
             "/sample",
             "/consumers",
+            "/referrals?show=all",
+            "/holders",
         ),
     ),
     ("vic", ("/queue", "/sources")),
-    ("olga", ("/outbox", "/health")),
+    ("olga", ("/outbox", "/health", "/notices")),
     ("audrey", ("/audit?verify=1",)),
 )
 

@@ -29,7 +29,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 15
+EXAMPLES = 40
 SCHEMA = schemathesis.openapi.from_dict(api.description())
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"vic:{PASSWORD}".encode()).decode()}
 

@@ -25,8 +25,8 @@ _TRIED = """
     ) GROUP BY notice_id
 """
 _OUTBOX = f"""
-    SELECT notice_id, target_id, kind, body, place, created_ms, attempt, tries, state, status, cause,
-        attempted_ms, due_ms
+    SELECT notice_id, target_id, kind, body, place, created_ms, attempt, tries, state, status,
+        cause, attempted_ms, due_ms
     FROM (SELECT notice_id, target_id, kind, body, place, created_ms FROM notices FINAL)
     ANY LEFT JOIN ({_TRIED}) USING notice_id
 """
