@@ -28,6 +28,9 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
+from services.arbitration.notices import server as notices
+from services.arbitration.notices.courier import Courier
+from services.arbitration.referrals import server as referrals
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.errors import (
@@ -59,7 +62,13 @@ from services.reputation.publisher import MAX_CHURN, Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
+from zhengming.arbitration.v1 import (
+    arbitration_pb2_grpc,
+    dispute_pb2_grpc,
+    ledger_pb2_grpc,
+    notice_pb2_grpc,
+    referral_pb2_grpc,
+)
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
@@ -97,6 +106,7 @@ class Configuration:
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
+        private_notices: notices may go to private addresses and over http: tests, laptops.
     """
 
     store: str
@@ -113,6 +123,7 @@ class Configuration:
     rate_scale: float = 1.0
     max_churn: float = MAX_CHURN
     identity: Identity = field(default_factory=Identity)
+    private_notices: bool = False
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -134,6 +145,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
         workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
         identity=Identity.read(variables),
+        private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
     )
 
 
@@ -172,7 +184,7 @@ class Application:
         configuration.identity.check(configuration.address)
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
-        self._followers: list[Publisher | disputes.DisputeServicer] = []
+        self._followers: list[Publisher | disputes.DisputeServicer | Courier] = []
         try:
             for name in NAMES:
                 migrate(self._store, name, ROOT / name / "schema", clock=clock)
@@ -231,6 +243,27 @@ class Application:
                 stubs.touch,
                 secrets.randbelow,
             )
+            referral_servicer = referrals.ReferralServicer(
+                store, cases, clock, read_key(configuration.key_file)
+            )
+            registrations.append(lambda s: referrals.register(s, referral_servicer))
+            courier = Courier(
+                store,
+                clock,
+                read_key(configuration.key_file),
+                configuration.private_notices,
+                random.random,
+            )
+            notice_servicer = notices.NoticeServicer(
+                store,
+                cases,
+                courier,
+                clock,
+                read_key(configuration.key_file),
+                configuration.private_notices,
+            )
+            registrations.append(lambda s: notices.register(s, notice_servicer))
+            self._followers.append(courier)
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
@@ -298,6 +331,8 @@ class Application:
                 arbitration=stubs.arbitration,
                 disputes=stubs.disputes,
                 ledger=stubs.ledger,
+                referrals=stubs.referrals,
+                notices=stubs.notices,
                 reputation=stubs.reputation,
                 scoring=stubs.scoring,
                 features=stubs.features,
@@ -380,6 +415,14 @@ class _Stubs:
     @property
     def ledger(self) -> ledger_pb2_grpc.LedgerServiceStub:
         return self._lazy("arbitration", ledger_pb2_grpc.LedgerServiceStub)
+
+    @property
+    def referrals(self) -> referral_pb2_grpc.ReferralServiceStub:
+        return self._lazy("arbitration", referral_pb2_grpc.ReferralServiceStub)
+
+    @property
+    def notices(self) -> notice_pb2_grpc.NoticeServiceStub:
+        return self._lazy("arbitration", notice_pb2_grpc.NoticeServiceStub)
 
     @property
     def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:

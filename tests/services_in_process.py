@@ -56,6 +56,7 @@ def in_process(
             peers={},
             signing_key_file=folder / "signing",
             snapshots=folder / "snapshots",
+            private_notices=True,
         ),
         clock=clock,
     )

@@ -23,7 +23,7 @@ def _accounts() -> Accounts:
 def add(
     name: str,
     role: Annotated[str, typer.Option(help=", ".join(ROLES))],
-    source: Annotated[str, typer.Option(help="The vendor's source.")] = "",
+    source: Annotated[str, typer.Option(help="The vendor's source, or the authority.")] = "",
 ) -> None:
     """Add an account or set its password: asked for on a terminal, else read from stdin."""
     if sys.stdin.isatty():

@@ -26,6 +26,8 @@ from services.cli import (
     lookup,
     model_commands,
     normalise,
+    notices,
+    referrals,
     report,
     scorecards,
     session,
@@ -53,6 +55,8 @@ app.command(name="certificates")(certificates.make_certificates)
 app.add_typer(audit.app, name="audit")
 app.add_typer(console_users.app, name="console")
 app.add_typer(report.app, name="report")
+app.add_typer(referrals.app, name="referrals")
+app.add_typer(notices.app, name="notices")
 app.add_typer(model_commands.app, name="model")
 console = Console()
 errors_console = Console(stderr=True)

@@ -7,6 +7,13 @@ from typing import Any
 
 from services.arbitration.disputes import working_days
 from services.arbitration.disputes.words import Ground, Outcome
+from services.arbitration.referrals.holders import OffendingHolder
+from services.cli.report_referrals import (
+    UNKNOWN_TABLE,
+    ReferralFigures,
+    read_holders,
+    read_referrals,
+)
 from services.common.store import Store, StoreError
 from services.common.taxonomy import crosswalk, standard
 
@@ -14,9 +21,6 @@ WEEK_MS = 7 * 86_400_000
 K_ANONYMITY = 20
 """Refusals are told for groups of at least so many people (ours; PIPL art. 73 asks that nobody can
 be found again, and no rule names a figure)."""
-
-UNKNOWN_TABLE = 60
-"""ClickHouse's code for a table that is not there: nothing of the kind was ever stored."""
 
 CLASSES = (1, 2, 3, 4, 9)
 """Classes of axis A in order: illegal, malicious, marketing, service, unclassified."""
@@ -93,6 +97,8 @@ class Figures:
     open_count: int
     days: Sequence[int]
     refusals: Sequence[Refusals]
+    referrals: Sequence[ReferralFigures]
+    holders: Sequence[OffendingHolder]
 
     @property
     def mark_count(self) -> int:
@@ -139,6 +145,8 @@ def read_figures(store: Store, period: Period) -> Figures:
             if row["clock_ms"] and not row["automatic"]
         ),
         refusals=_refusals(store, period),
+        referrals=read_referrals(store, period.start_ms, period.end_ms),
+        holders=read_holders(store, period.end_ms),
     )  # fmt: skip
 
 

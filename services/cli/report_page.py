@@ -8,6 +8,7 @@ from html import escape
 
 from services.arbitration.disputes.words import Ground, Outcome
 from services.cli.report_figures import CLASSES, K_ANONYMITY, Figures, SourceFigures
+from services.cli.report_referrals import holder_section, referral_section
 from services.common.taxonomy import standard
 
 CLASS_NAMES = {
@@ -92,6 +93,13 @@ def page(figures: Figures, written: datetime) -> str:
         _section("标记来源 Sources", _sources(figures.sources)),
         _section("异议 Disputes", _disputes(figures)),
         _section("拒绝来电 Refusals, by industry", _refusals(figures)),
+        _section(
+            "移送主管部门 Referred to authorities", referral_section(figures.referrals, _none())
+        ),
+        _section(
+            "违规号码较多的企业 Enterprises with many offending numbers",
+            holder_section(figures.holders, _none()),
+        ),
         "</body></html>",
     ]
     return "\n".join(parts)

@@ -17,6 +17,8 @@ from zhengming.arbitration.v1 import (
     arbitration_pb2_grpc,
     dispute_pb2_grpc,
     ledger_pb2_grpc,
+    notice_pb2_grpc,
+    referral_pb2_grpc,
 )
 from zhengming.features.v1 import features_pb2, features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
@@ -38,6 +40,8 @@ class Stubs:
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
+    referrals: referral_pb2_grpc.ReferralServiceStub
+    notices: notice_pb2_grpc.NoticeServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     feed: feed_pb2_grpc.FeedServiceStub
@@ -54,6 +58,8 @@ class Stubs:
             arbitration_pb2_grpc.ArbitrationServiceStub(channel),
             dispute_pb2_grpc.DisputeServiceStub(channel),
             ledger_pb2_grpc.LedgerServiceStub(channel),
+            referral_pb2_grpc.ReferralServiceStub(channel),
+            notice_pb2_grpc.NoticeServiceStub(channel),
             scoring_pb2_grpc.ScoringServiceStub(channel),
             reputation_pb2_grpc.ReputationServiceStub(channel),
             feed_pb2_grpc.FeedServiceStub(channel),

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from services.common.errors import InvalidArgument, out_of_range
+from services.common.taxonomy import standard
 
-ROLES = ("reviewer", "vendor", "operator", "auditor")
+ROLES = ("reviewer", "vendor", "operator", "auditor", "authority")
 MIN_PASSWORD_CHARS = 10
 """NIST SP 800-63B-4 asks for eight and more; a rate limit stands before the hash."""
 
@@ -30,7 +31,8 @@ class Account:
 
     Attributes:
         role: one of ROLES.
-        source: the source whose vendor it is; "" for other roles.
+        source: the source whose vendor it is, or the authority, by its short Chinese name; ""
+            for other roles.
         salt, digest: base64 of the scrypt salt and hash (RFC 7914).
     """
 
@@ -51,10 +53,14 @@ def hashed(name: str, role: str, source: str, password: str) -> Account:
         raise out_of_range("name", name[:64], "1 to 64 letters, digits, '.', '_', '@' or '-'")
     if role not in ROLES:
         raise out_of_range("role", role[:64], ", ".join(ROLES))
-    if (role == "vendor") != bool(source):
+    if (role in ("vendor", "authority")) != bool(source):
         raise InvalidArgument(
-            "FIELD_REQUIRED", "source is required of a vendor, and of nobody else", field="source"
+            "FIELD_REQUIRED",
+            "source is required of a vendor and of an authority, and of nobody else",
+            field="source",
         )
+    if role == "authority" and source not in standard.load().authorities:
+        raise out_of_range("source", source[:64], ", ".join(standard.load().authorities))
     if len(password) < MIN_PASSWORD_CHARS:
         raise out_of_range("password", "…", f"{MIN_PASSWORD_CHARS} characters or more")
     salt = secrets.token_bytes(16)

@@ -21,7 +21,7 @@ from services.common.wire import check_batch
 from services.console import limits, web
 from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, site
-from zhengming.arbitration.v1 import dispute_pb2
+from zhengming.arbitration.v1 import dispute_pb2, notice_pb2
 from zhengming.ingest.v1 import ingest_pb2, number_pb2
 from zhengming.reputation.v1 import reputation_pb2
 
@@ -161,6 +161,17 @@ def withdraw() -> Any:
     web.limit(limits.CASE)
     request = _read(dispute_pb2.WithdrawDisputeRequest())
     return _answer(site().upstream.disputes.WithdrawDispute(request, timeout=CALL_S))
+
+
+@pages.post("/disputes:subscribe")
+def subscribe() -> Any:
+    """Have notices of a case sent to an address; answers with the key of their signatures."""
+    web.limit(limits.CASE)
+    asked = _read(notice_pb2.CreateNoticeTargetRequest())
+    request = notice_pb2.CreateNoticeTargetRequest(
+        case_number=_required(asked.case_number), url=asked.url
+    )
+    return _answer(site().upstream.notices.CreateNoticeTarget(request, timeout=CALL_S))
 
 
 def _answer(message: Message) -> Any:

@@ -12,6 +12,7 @@ from services.console import limits, web
 from services.console.arrivals import arrivals
 from services.console.web import CALL_S, site
 from zhengming.arbitration.v1 import dispute_pb2 as pb
+from zhengming.arbitration.v1 import notice_pb2
 from zhengming.reputation.v1 import reputation_pb2
 
 pages = flask.Blueprint("public", __name__)
@@ -95,6 +96,13 @@ def case() -> Any:
         published = site().upstream.reputation.GetReputation(
             reputation_pb2.GetReputationRequest(number=dispute.number), timeout=CALL_S
         )
+        targets = (
+            site()
+            .upstream.notices.ListNoticeTargets(
+                notice_pb2.ListNoticeTargetsRequest(case_number=number), timeout=CALL_S
+            )
+            .targets
+        )
     except grpc.RpcError as error:
         flask.session.pop("case", None)
         flask.flash(web.told(web.translated(error)), "error")
@@ -107,6 +115,7 @@ def case() -> Any:
         events=events,
         published=published,
         arrived=arrivals(dispute),
+        targets=targets,
         papers=PAPERS,
         codes_sent=sum(e.kind == pb.DISPUTE_EVENT_KIND_CODE_SENT for e in events),
         pb=pb,

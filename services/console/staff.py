@@ -10,7 +10,7 @@ from services.common.taxonomy import standard
 from services.console import limits, similar, web
 from services.console.cases import timeline
 from services.console.web import CALL_S, Refused, require, site
-from zhengming.arbitration.v1 import arbitration_pb2, ledger_pb2
+from zhengming.arbitration.v1 import arbitration_pb2, ledger_pb2, referral_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2, number_pb2, taxonomy_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
@@ -20,7 +20,7 @@ from zhengming.type.v1 import number_pb2 as type_pb2
 pages = flask.Blueprint("staff", __name__)
 
 HOME = {"reviewer": "cases.queue", "vendor": "staff.sources", "auditor": "staff.audit",
-        "operator": "staff.health"}  # fmt: skip
+        "operator": "staff.health", "authority": "referrals.referrals"}  # fmt: skip
 
 
 @pages.route("/login", methods=["GET", "POST"])
@@ -67,10 +67,14 @@ def numbers() -> Any:
         disputes = site().upstream.disputes.ListDisputes(
             pb.ListDisputesRequest(reader=account.name, number=number), timeout=CALL_S
         )
+        referring = site().upstream.referrals.ListReferrals.future(
+            referral_pb2.ListReferralsRequest(reader=account.name, number=number), timeout=CALL_S
+        )
         asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number])
         described = site().upstream.numbers.BatchDescribeNumbers(asked, timeout=CALL_S)
         explained, case = explaining.result(), filing.result()
         found_alike = similar.answered(alike, number)
+        referred = referring.result().referrals
     except grpc.RpcError as error:
         flask.flash(web.told(web.translated(error)), "error")
         return flask.render_template("number.html", number=number), 400
@@ -82,6 +86,8 @@ def numbers() -> Any:
         described=described.results[0].number,
         found=disputes,
         alike=found_alike,
+        referred=referred,
+        referral_pb2=referral_pb2,
         timeline=timeline(case),
         pb=pb,
         reputation_pb2=reputation_pb2,
@@ -200,7 +206,7 @@ def consumers() -> Any:
 @pages.get("/taxonomy")
 def taxonomy() -> Any:
     """The category standard."""
-    require("reviewer", "auditor", "operator", "vendor")
+    require("reviewer", "auditor", "operator", "vendor", "authority")
     listed = site().upstream.arbitration.ListHalfLives(
         arbitration_pb2.ListHalfLivesRequest(), timeout=CALL_S
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import flask
 import grpc
+from google.rpc import status_pb2
 from werkzeug.exceptions import HTTPException
 
 from services.common import errors, rpc
@@ -17,7 +18,13 @@ from services.common.clock import Clock
 from services.common.quota import Limits, Rate
 from services.console import language, limits, plots
 from services.console.accounts import Account, Accounts
-from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc, ledger_pb2_grpc
+from zhengming.arbitration.v1 import (
+    arbitration_pb2_grpc,
+    dispute_pb2_grpc,
+    ledger_pb2_grpc,
+    notice_pb2_grpc,
+    referral_pb2_grpc,
+)
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.ingest.v1 import ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
 from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
@@ -56,6 +63,8 @@ class Upstream:
     arbitration: arbitration_pb2_grpc.ArbitrationServiceStub
     disputes: dispute_pb2_grpc.DisputeServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
+    referrals: referral_pb2_grpc.ReferralServiceStub
+    notices: notice_pb2_grpc.NoticeServiceStub
     reputation: reputation_pb2_grpc.ReputationServiceStub
     scoring: scoring_pb2_grpc.ScoringServiceStub
     features: features_pb2_grpc.FeaturesServiceStub
@@ -90,7 +99,7 @@ def create_app(
         secret: key of the sessions' signatures.
         rate_scale: widens the rate limits.
     """
-    from services.console import api, cases, public, staff
+    from services.console import api, cases, notices, public, referrals, staff
 
     language.words()  # a fault in them shows at the start
     app = flask.Flask(__name__)
@@ -103,7 +112,14 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.extensions["zhengming"] = Site(upstream, accounts, clock, rate_scale)
-    for blueprint in (public.pages, cases.pages, staff.pages, api.pages):
+    for blueprint in (
+        public.pages,
+        cases.pages,
+        referrals.pages,
+        notices.pages,
+        staff.pages,
+        api.pages,
+    ):
         app.register_blueprint(blueprint)
     app.before_request(_before)
     app.after_request(_after)
@@ -211,6 +227,12 @@ def told(error: errors.DomainError) -> str:
         text: str = flask.g.say(key, **{"retry_after_s": "", **error.metadata})
         return text
     return str(error)
+
+
+def told_status(status: status_pb2.Status) -> str:
+    """The error of one item of a batch, as `told`."""
+    found = rpc.from_status_proto(status)
+    return told(found) if found else status.message
 
 
 def translated(error: grpc.RpcError) -> errors.DomainError:

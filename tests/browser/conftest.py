@@ -43,6 +43,7 @@ PEOPLE = (
     ("val", "vendor", "app-two"),
     ("olga", "operator", ""),
     ("audrey", "auditor", ""),
+    ("police", "authority", "公安部"),
 )
 DEADLINE_S = 60
 DAY_MS = 86_400_000

@@ -19,10 +19,12 @@ STAFF = (
             "/sample",
             "/campaigns",
             "/consumers",
+            "/referrals?show=all",
+            "/holders",
         ),
     ),
     ("vic", ("/queue", "/sources")),
-    ("olga", ("/outbox", "/health")),
+    ("olga", ("/outbox", "/health", "/notices")),
     ("audrey", ("/audit?verify=1",)),
 )
 

@@ -48,6 +48,8 @@ def application(services, accounts, scale=1e5):
         stubs.arbitration,
         stubs.disputes,
         stubs.ledger,
+        stubs.referrals,
+        stubs.notices,
         stubs.reputation,
         stubs.scoring,
         stubs.feed,

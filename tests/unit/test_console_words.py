@@ -9,6 +9,7 @@ import services.console
 from services.console import language
 from services.features.similar.embedding import TRAITS
 from zhengming.arbitration.v1 import dispute_pb2 as pb
+from zhengming.arbitration.v1 import notice_pb2, referral_pb2
 from zhengming.reputation.v1 import reputation_pb2
 
 FOLDER = Path(services.console.__file__).parent
@@ -21,6 +22,9 @@ ENUMS = [
     (pb.EvidenceKind, "EVIDENCE_KIND", 1),
     (pb.SourceStance, "SOURCE_STANCE", 1),
     (pb.DecisionReason, "DECISION_REASON", 1),
+    (notice_pb2.NoticeParty, "NOTICE_PARTY", 1),
+    (notice_pb2.NoticeState, "NOTICE_STATE", 1),
+    (referral_pb2.Disposition, "DISPOSITION", 1),
     (reputation_pb2.ReputationState, "REPUTATION_STATE", 1),
 ]
 

@@ -217,7 +217,10 @@ class Cases:
 
     def record_read(self, reader: str, what: str, number: int = 0, dispute_id: str = "") -> None:
         """Write a privileged read into the audit."""
-        step = Step(Kind.READ, Role.READER, reader, text=what)
+        self.record(Step(Kind.READ, Role.READER, reader, text=what), number, dispute_id)
+
+    def record(self, step: Step, number: int = 0, dispute_id: str = "") -> None:
+        """Write into the audit what moves no dispute."""
         with self._lock:
             self._append([(dispute_id, number, step)], self._clock())
 

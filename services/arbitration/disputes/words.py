@@ -116,6 +116,9 @@ class Kind(IntEnum):
     WITHDRAWN = 16
     CLOSED = 17
     READ = 18
+    REFERRED = 19
+    REFERRAL_ANSWERED = 20
+    NOTICE_TARGET_CHANGED = 21
 
 
 class Role(IntEnum):

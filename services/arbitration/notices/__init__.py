@@ -1,0 +1,1 @@
+"""Notices to vendors, applicants and registered holders."""

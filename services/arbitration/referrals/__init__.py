@@ -1,0 +1,1 @@
+"""Referring numbers to the authorities in charge."""
