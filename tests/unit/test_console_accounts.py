@@ -5,8 +5,8 @@ import stat
 import pytest
 
 from services.common.errors import InvalidArgument, ResourceExhausted
+from services.common.quota import Limits, Rate
 from services.console.accounts import Accounts, hashed
-from services.console.limits import Limits, Rate
 
 PASSWORD = "correct horse battery"
 RATE = Rate("test", 3, 6)
