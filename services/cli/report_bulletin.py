@@ -220,7 +220,7 @@ def _ranking(vendors: Sequence[VendorMonth]) -> str:
     return (
         '<div class="scroll"><table><thead><tr><th class="r">名次 rank</th><th>来源 source</th>'
         '<th>准确度 accuracy, 0–100 %</th><th class="r">95 %</th>'
-        '<th class="r">较上月 on last month</th><th class="r">标记 marks</th>'
+        '<th class="r">较上月，百分点 points on last month</th><th class="r">标记 marks</th>'
         '<th class="r">撤回 withdrawn</th><th class="r">异议已决 decided</th>'
         f'<th class="r">被推翻 overturned</th></tr></thead><tbody>{rows}</tbody></table></div>'
         '<p class="muted">准确度：其他来源对同一号码所述，证实了多少（威尔逊 95 % 区间）；'
@@ -323,5 +323,5 @@ def _china(time_ms: int) -> datetime:
 _STYLE = """
 .scroll{overflow-x:auto}.wide{min-width:200px}svg.bar{height:12px;width:100%;display:block}
 .track{fill:var(--line)}.band{fill:var(--a);opacity:.35}.range{stroke:var(--a);stroke-width:8;
-opacity:.3}.trend{fill:none;stroke:var(--a);stroke-width:2}td.r{white-space:nowrap}
+opacity:.3}.trend{fill:none;stroke:var(--a);stroke-width:2}td.r,td:nth-child(2){white-space:nowrap}
 """

@@ -33,9 +33,8 @@ from services.arbitration.notices.notice import (
 )
 from services.arbitration.notices.notice import State as NoticeState
 from services.common.clock import Clock
-from services.common.errors import DomainError
 from services.common.numbering import from_key
-from services.common.store import Store, StoreError
+from services.common.store import Store
 from services.common.wire import category_code
 
 log = logging.getLogger(__name__)
@@ -92,8 +91,8 @@ class Courier:
             self._wake.clear()
             try:
                 self.tick()
-            except (DomainError, StoreError):
-                log.exception("notices wait, trying again")
+            except Exception:  # the thread outlives whatever the store or a row brings
+                log.warning("notices wait, trying again", exc_info=True)
 
     def tick(self) -> int:
         """One round: write what is new into the outbox, bring what is due. Returns tries made."""
