@@ -13,6 +13,7 @@ from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import as_of_ms
 from services.scoring import domain, past, quality, queries
+from services.scoring.drift import Reference
 from services.scoring.priors import Priors
 from services.scoring.registry import Registry
 from services.scoring.rows import RunRows
@@ -204,6 +205,8 @@ class Trainer:
             "name": "risk",
             "version": version,
             "target": target,
+            "positive_marks": domain.positive_minimum(request.positive),
+            "horizon_days": horizon_days,
             "as_of": _iso(times[-1]),
             "learned_as_of": [_iso(at) for at in times],
             "features": list(names),
@@ -220,7 +223,10 @@ class Trainer:
                 names, rows[judged], risk[judged], bad[judged], weights[judged]
             ),
         }
-        self._registry.save("risk", version, booster, card)
+        # Of the last time alone: the rows of the earlier ones are not those of all numbers.
+        newest = at == times[-1]
+        reference = Reference.of(names, rows[newest], risk[newest], weights[newest], request.seed)
+        self._registry.save("risk", version, booster, card, reference)
         if not request.only_if_better:
             self._registry.activate("risk", version)
         model = pb.Model(

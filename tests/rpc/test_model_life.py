@@ -129,8 +129,9 @@ def test_the_job_learns_anew_at_a_running_service(running, tmp_path, capsys):
 
     said = json.loads(capsys.readouterr().out)
     assert ended == 0
-    assert said["row_count"] > OFTEN
-    assert said["active"] == (said["difference"] < 0)
+    assert said["comparison"]["row_count"] > OFTEN
+    assert said["active"] == (said["comparison"]["difference"] < 0)
+    assert (active(running) == said["version"]) == said["active"]
 
 
 def test_a_job_that_is_not_there_is_wrong_use(capsys):
