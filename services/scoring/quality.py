@@ -13,6 +13,9 @@ NEW_TENURE_DAYS = 90
 is told of before a number is sold again (china.md section 5, S92)."""
 MIN_SLICE = 50
 """Fewer rows than these are no slice."""
+MAX_ROWS = 100_000
+"""Rows drawn to learn from, and to judge, on times and numbers kept apart: the figures are not
+worth the time and the memory of a second training on all rows."""
 
 
 def slices(
@@ -21,16 +24,19 @@ def slices(
     risk: domain.F64,
     bad: domain.Y,
     weights: domain.F32,
+    is_judged: domain.Y,
 ) -> dict[str, dict[str, float]]:
-    """Figures of parts of the rows, by name; see `domain.metrics`.
+    """Figures of parts of the judged rows, by name; see `domain.metrics`.
 
     Args:
         names: of the columns.
         rows: float32 (n, features).
         risk, bad, weights: (n,), as for `domain.metrics`.
+        is_judged: bool (n,).
     """
     found = {}
-    for name, chosen in _parts(names, rows).items():
+    for name, part in _parts(names, rows).items():
+        chosen = part & is_judged
         if int(chosen.sum()) >= MIN_SLICE:
             found[name] = described(risk[chosen], bad[chosen], weights[chosen])
     return found
@@ -69,7 +75,8 @@ def kept_apart(
     """Figures of a model that learned from early rows alone, and without a fold of the numbers.
 
     "time_split": of the judged rows; "group_split": of those, of the numbers of the fold. What
-    calibrates are the early rows of the fold. {} where the early rows are too few.
+    calibrates are the early rows of the fold. {} where there are too few early
+    rows, or none to judge. At most MAX_ROWS of each kind of rows are used.
 
     Args:
         rows, bad, graded, weights, numbers, seed: as for `domain.fit`.
@@ -78,7 +85,11 @@ def kept_apart(
         trees: how many to grow.
     """
     held = domain.fold_of(numbers, seed) == 0
-    learned, calibrated = is_early & ~held, is_early & held
+    chance = np.random.default_rng(seed)
+    learned, calibrated = _drawn(is_early & ~held, chance), _drawn(is_early & held, chance)
+    later = _drawn(is_judged, chance)
+    if not len(later):
+        return {}
     for part in (learned, calibrated):
         if min(bad[part].sum(), (~bad[part]).sum()) < domain.MIN_EXAMPLES:
             return {}
@@ -88,9 +99,15 @@ def kept_apart(
     slope, intercept = domain.platt(
         domain.margins(booster, rows[calibrated]), bad[calibrated], weights[calibrated]
     )
+    risk = domain.sigmoid(slope * domain.margins(booster, rows[later]) + intercept)
     found = {}
-    for name, part in (("time_split", is_judged), ("group_split", is_judged & held)):
+    for name, part in (("time_split", np.ones(len(later), bool)), ("group_split", held[later])):
         if part.any():
-            risk = domain.sigmoid(slope * domain.margins(booster, rows[part]) + intercept)
-            found[name] = described(risk, bad[part], weights[part])
+            found[name] = described(risk[part], bad[later][part], weights[later][part])
     return found
+
+
+def _drawn(chosen: domain.Y, chance: np.random.Generator) -> domain.I64:
+    """Places of the chosen rows, ascending; MAX_ROWS of them where there are more."""
+    at = np.flatnonzero(chosen)
+    return at if len(at) <= MAX_ROWS else np.sort(chance.choice(at, MAX_ROWS, replace=False))

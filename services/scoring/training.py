@@ -219,13 +219,12 @@ class Trainer:
             "data_sha256": digest,
             "out_of_fold": domain.metrics(risk[judged], bad[judged], weights[judged]),
             **apart,
-            "slices": quality.slices(
-                names, rows[judged], risk[judged], bad[judged], weights[judged]
-            ),
+            "slices": quality.slices(names, rows, risk, bad, weights, judged),
         }
         # Of the last time alone: the rows of the earlier ones are not those of all numbers.
         newest = at == times[-1]
-        reference = Reference.of(names, rows[newest], risk[newest], weights[newest], request.seed)
+        share = weights * newest
+        reference = Reference.of(names, rows, risk, share, request.seed) if share.any() else None
         self._registry.save("risk", version, booster, card, reference)
         if not request.only_if_better:
             self._registry.activate("risk", version)

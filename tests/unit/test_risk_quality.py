@@ -26,7 +26,7 @@ def judged(seed=1, count=400):
 def test_a_slice_has_the_figures_of_its_rows():
     rows, risk, bad, weights = judged()
 
-    found = quality.slices(NAMES, rows, risk, bad, weights)
+    found = quality.slices(NAMES, rows, risk, bad, weights, weights > 0)
 
     few = rows[:, 0] <= 2
     assert found["few_marks"]["row_count"] == few.sum()
@@ -38,7 +38,7 @@ def test_a_slice_has_the_figures_of_its_rows():
 def test_a_slice_without_a_class_has_no_ranking_and_is_still_json():
     rows, risk, bad, weights = judged()
 
-    found = quality.slices(NAMES, rows, risk, bad, weights)["number_kind=CN_FIXED"]
+    found = quality.slices(NAMES, rows, risk, bad, weights, weights > 0)["number_kind=CN_FIXED"]
 
     assert found["positive_count"] == 0
     assert "auc" not in found
@@ -52,9 +52,28 @@ def test_a_slice_of_few_rows_and_one_of_unknown_feature_are_left_out():
     rows[60:, 2] = np.nan
     rows[:20, 2] = 3
 
-    found = quality.slices(NAMES, rows, risk, bad, weights)
+    found = quality.slices(NAMES, rows, risk, bad, weights, weights > 0)
 
     assert set(found) == {"few_marks"}
+
+
+def test_rows_that_are_not_judged_are_in_no_slice():
+    rows, risk, bad, weights = judged()
+    half = np.arange(len(bad)) % 2 == 0
+
+    found = quality.slices(NAMES, rows, risk, bad, weights, half)
+
+    assert found["few_marks"]["row_count"] == ((rows[:, 0] <= 2) & half).sum()
+
+
+def test_no_more_rows_are_used_than_are_allowed(monkeypatch):
+    monkeypatch.setattr(quality, "MAX_ROWS", 400)
+
+    found = quality.kept_apart(*snapshots(flip=False), trees=60, seed=0)
+
+    assert found["time_split"]["row_count"] == 400
+    assert 0 < found["group_split"]["row_count"] < 400
+    assert found["group_split"]["auc"] > 0.8
 
 
 def snapshots(flip):
