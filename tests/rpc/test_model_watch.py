@@ -140,6 +140,26 @@ def test_once_outcomes_are_known_both_are_judged_on_the_same_numbers(running, re
     assert kept == 0  # what is judged is not kept
 
 
+def test_a_model_of_other_features_and_one_that_cannot_be_read_do_not_stop_a_run(
+    running, registry, folder, run_id
+):
+    shipped = registry.active("risk")
+    calibration = {"slope": shipped.slope, "intercept": shipped.intercept}
+    card = {"features": list(shipped.names[::-1]), "calibration": calibration}
+    registry.save("risk", "3-other", shipped.booster, card)
+    add_model(registry, "2-torn", shift=0)
+
+    for version in ("3-other", "2-torn"):
+        put_in_shadow(running, version)
+        if version == "2-torn":
+            (folder / "models" / "risk" / version / "model.txt").write_text("torn")
+        scored = score(running, run_id)
+
+        assert scored.model_version == shipped.version
+        assert scored.number_count > OFTEN
+        assert not model(running, version).HasField("shadow_difference")
+
+
 def test_an_activated_model_leaves_the_shadow(running, registry):
     add_model(registry, "6-chosen", shift=0)
     shipped = registry.active("risk").version
