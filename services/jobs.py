@@ -35,7 +35,9 @@ def retrain(channel: grpc.Channel, now_ms: int) -> str:
         learned,
     )
     comparison = json.loads(learned.card_json)["comparison"]
-    return json.dumps({"version": learned.version, "active": learned.active, **comparison})
+    return json.dumps(
+        {"version": learned.version, "active": learned.active, "comparison": comparison}
+    )
 
 
 JOBS: Mapping[str, Callable[[grpc.Channel, int], str]] = {"retrain": retrain}

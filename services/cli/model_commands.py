@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import MessageToDict
 
 from services.cli import session
 from services.cli.target import Target, show
@@ -64,7 +65,15 @@ def list_models(
     for model in found:
         card = json.loads(model.card_json)
         told = {key: card[key] for key in ("target", "as_of", "comparison") if key in card}
-        show({"name": model.name, "version": model.version, "active": model.active, **told})
+        state = {"active": model.active, "shadow": model.shadow} if model.name == "risk" else {}
+        for field in ("drift", "shadow_difference", "shadow_outcome"):
+            if model.HasField(field):
+                told[field] = MessageToDict(
+                    getattr(model, field),
+                    preserving_proto_field_name=True,
+                    always_print_fields_with_no_presence=True,
+                )
+        show({"name": model.name, "version": model.version, "active": model.active} | state | told)
 
 
 @app.command()
@@ -84,3 +93,13 @@ def rollback(name: Annotated[str, typer.Argument(help="risk or prior.")]) -> Non
     request = scoring_pb2.RollbackModelRequest(name=name)
     with session.connected(Target.store, Target.server) as stubs:
         show({"name": name, "active": stubs.scoring.RollbackModel(request).version})
+
+
+@app.command()
+def shadow(
+    version: Annotated[str, typer.Argument(help="As `model list` names it; none: end it.")] = "",
+) -> None:
+    """Have a stored risk model score beside the active one, to be compared, never published."""
+    request = scoring_pb2.ShadowModelRequest(version=version)
+    with session.connected(Target.store, Target.server) as stubs:
+        show({"name": "risk", "shadow": stubs.scoring.ShadowModel(request).version})

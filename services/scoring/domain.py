@@ -39,6 +39,9 @@ PARAMETERS: dict[str, Any] = {
     "num_threads": 2,
 }
 
+FEW_TO_LEARN, FEW_TO_SCORE = 20_000, 1_000
+"""Rows below which a second thread costs more than it does."""
+
 _POSITIVE = re.compile(r"marks\s*>=\s*([1-9]\d{0,5})")
 
 
@@ -61,12 +64,12 @@ class RiskModel:
 
     def risk(self, rows: F32) -> F64:
         """Calibrated probability of each row, float64 (n,)."""
-        margin = self.booster.predict(rows, raw_score=True, num_threads=2)
-        return sigmoid(self.slope * np.asarray(margin) + self.intercept)
+        return sigmoid(self.slope * margins(self.booster, rows) + self.intercept)
 
     def contributions(self, rows: F32) -> F64:
         """Log odds that each feature adds, (n, features) (TreeSHAP, Lundberg et al. 2020)."""
-        parts = np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=2))
+        threads = 1 if len(rows) < FEW_TO_SCORE else 2
+        parts = np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=threads))
         return self.slope * parts[:, :-1]
 
     def check(self, names: tuple[str, ...]) -> None:
@@ -92,6 +95,23 @@ class RiskModel:
 def sigmoid(x: F64) -> F64:
     """1 / (1 + e^-x)."""
     return np.asarray(0.5 * (1 + np.tanh(x / 2)))
+
+
+def parameters(count: int, seed: int) -> dict[str, Any]:
+    """Parameters to learn from so many rows."""
+    return {**PARAMETERS, "seed": seed, "num_threads": 1 if count < FEW_TO_LEARN else 2}
+
+
+def margins(booster: lgb.Booster, rows: F32) -> F64:
+    """What a booster says of each row before calibration, float64 (n,)."""
+    threads = 1 if len(rows) < FEW_TO_SCORE else 2
+    return np.asarray(booster.predict(rows, raw_score=True, num_threads=threads))
+
+
+def fold_of(numbers: I64, seed: int) -> I64:
+    """Fold of each row, (n,) in [0, FOLDS): the rows of one number are in one."""
+    distinct, at = np.unique(numbers, return_inverse=True)
+    return np.asarray((np.random.default_rng(seed).permutation(len(distinct)) % FOLDS)[at])
 
 
 def positive_minimum(rule: str) -> int:
@@ -140,27 +160,25 @@ def fit(
             negative_count=negative,
             minimum=MIN_EXAMPLES,
         )
-    parameters = {**PARAMETERS, "seed": seed}
-    distinct, at = np.unique(numbers, return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(distinct)) % FOLDS)[at]
+    chosen, fold = parameters(len(rows), seed), fold_of(numbers, seed)
     # Binned once: a copy of the rows for each fold would double the memory.
-    whole = lgb.Dataset(rows, graded, weight=weights, params=parameters, free_raw_data=False)
+    whole = lgb.Dataset(rows, graded, weight=weights, params=chosen, free_raw_data=False)
     whole.construct()
     margin = np.empty(len(bad))
     trees = []
     for i in range(FOLDS):
         held = np.flatnonzero(fold == i)
         booster = lgb.train(
-            parameters,
+            chosen,
             whole.subset(np.flatnonzero(fold != i).tolist()),
             MAX_TREES,
             valid_sets=[whole.subset(held.tolist())],
             callbacks=[lgb.early_stopping(EARLY_STOPPING, verbose=False)],
         )
         trees.append(booster.best_iteration)
-        margin[held] = booster.predict(rows[held], raw_score=True)
+        margin[held] = margins(booster, rows[held])
     count = max(int(np.mean(trees)), 1)
-    booster = lgb.train(parameters, whole, count)
+    booster = lgb.train(chosen, whole, count)
     slope, intercept = platt(margin, bad, weights)
     return booster, slope, intercept, sigmoid(slope * margin + intercept), count
 
@@ -183,6 +201,8 @@ def platt(margin: F64, bad: Y, weights: F32) -> tuple[float, float]:
 def metrics(risk: F64, bad: Y, weights: F32 | None = None) -> dict[str, float]:
     """AUC (Mann-Whitney, ties shared), average precision, ECE of ten bins, Brier score.
 
+    The first two are left out where one class is missing.
+
     Args:
         risk: float64 (n,).
         bad: bool (n,).
@@ -199,9 +219,14 @@ def metrics(risk: F64, bad: Y, weights: F32 | None = None) -> dict[str, float]:
     below = negative - fp + np.diff(np.append(0.0, fp)) / 2
     bins = np.minimum((risk * 10).astype(int), 9)
     gap = np.bincount(bins, (risk - bad) * w, minlength=10)
+    ranked = {}
+    if positive > 0 and negative > 0:
+        ranked = {
+            "auc": float((gained * below).sum() / (positive * negative)),
+            "pr_auc": float((gained * tp / seen).sum() / positive),
+        }
     return {
-        "auc": float((gained * below).sum() / (positive * negative)),
-        "pr_auc": float((gained * tp / seen).sum() / positive),
+        **ranked,
         "ece": float(np.abs(gap).sum() / w.sum()),
         "brier": float(np.average((risk - bad) ** 2, weights=w)),
     }

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import spearmanr
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
@@ -16,6 +17,9 @@ from zhengming.scoring.v1 import scoring_pb2 as pb
 
 F64 = npt.NDArray[np.float64]
 Z95 = 1.96
+LEVEL_RISK = 0.7
+"""Risk from which a number nobody marked is noticed: where scores decide levels most, see
+BEHAVIOUR_RISK of the reputation's rules."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,34 @@ def compare(active: str, new: F64, old: F64, bad: domain.Y, weights: domain.F32)
 def log_losses(risk: F64, bad: domain.Y) -> F64:
     """-log of the probability given to what came true, (n,)."""
     return np.asarray(-np.log(np.clip(np.where(bad, risk, 1 - risk), 1e-12, 1.0)))
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How far two models differ on the same rows.
+
+    Attributes:
+        mean_absolute: of the difference of the risks.
+        rank_correlation: Spearman's, in [-1, 1]; 0 where a model says the same of all.
+        flipped_ratio: of the rows that either puts at LEVEL_RISK or above, the share of those that
+            only one does.
+    """
+
+    mean_absolute: float
+    rank_correlation: float
+    flipped_ratio: float
+
+
+def differences(old: domain.F32, new: domain.F32) -> Differences:
+    """Of risks of two models, (n,) each, n at least 1."""
+    high, high_too = old >= LEVEL_RISK, new >= LEVEL_RISK
+    either = int((high | high_too).sum())
+    varied = len(old) > 1 and np.ptp(old) > 0 and np.ptp(new) > 0
+    return Differences(
+        mean_absolute=float(np.abs(new - old).mean(dtype=np.float64)),
+        rank_correlation=float(spearmanr(old, new).statistic) if varied else 0.0,
+        flipped_ratio=int((high ^ high_too).sum()) / either if either else 0.0,
+    )
 
 
 class Retrainer:

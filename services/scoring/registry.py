@@ -17,12 +17,15 @@ import numpy as np
 
 from services.common.errors import NotFound, out_of_range
 from services.scoring.domain import RiskModel
+from services.scoring.drift import Reference
 from services.scoring.prior import FOLDS, PriorModel
 
 log = logging.getLogger(__name__)
 
 NAMES = ("risk", "prior")
 MODEL_FILE = "model.txt"
+REFERENCE_FILE = "reference.json"
+SHADOW_FILE = "SHADOW"
 Model = RiskModel | PriorModel
 _Stamp = tuple[int, int, int]
 
@@ -107,6 +110,7 @@ class Registry:
         version: str,
         booster: lgb.Booster | Mapping[str, lgb.Booster],
         card: dict[str, Any],
+        reference: Reference | None = None,
     ) -> None:
         """Store a model beside the others: one booster, or several by file name."""
         folder = self._own / name / version
@@ -114,6 +118,8 @@ class Registry:
         boosters = {MODEL_FILE: booster} if isinstance(booster, lgb.Booster) else booster
         for file, part in boosters.items():
             part.save_model(str(folder / file))
+        if reference is not None:
+            (folder / REFERENCE_FILE).write_text(reference.text())
         (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
     def load_risk(self, version: str) -> RiskModel:
@@ -145,7 +151,53 @@ class Registry:
         model = self.load(name, version)
         earlier = [v for v in self._versions_of_pointer(name) if v != version]
         self._point(name, [version, *earlier])
+        if name == "risk" and version == self.shadowed():
+            self.put_in_shadow("")
         return model
+
+    def reference(self, name: str, version: str) -> Reference | None:
+        """What a model was learned with; None where it was stored without.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        path = self._folder(name, version) / REFERENCE_FILE
+        return Reference.read(path.read_text()) if path.exists() else None
+
+    def target(self, version: str) -> tuple[int, int]:
+        """Marks that make a number bad, and within how many days, for a model of risk.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        card = json.loads((self._folder("risk", version) / "card.json").read_text())
+        return int(card.get("positive_marks", 3)), int(card.get("horizon_days", 30))
+
+    def put_in_shadow(self, version: str) -> None:
+        """Have a model of risk score beside the active one, in place of any other; "": none.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND.
+        """
+        if version:
+            self.load_risk(version)
+        self._write("risk", SHADOW_FILE, f"{version}\n")
+
+    def shadowed(self) -> str:
+        """Version of the model in shadow, "" without one."""
+        path = self._own / "risk" / SHADOW_FILE
+        return path.read_text().strip() if path.exists() else ""
+
+    def shadow(self) -> RiskModel | None:
+        """The model in shadow; None without one, or while it cannot be read."""
+        version = self.shadowed()
+        if not version:
+            return None
+        try:
+            return self.load_risk(version)
+        except (NotFound, OSError, ValueError, KeyError, lgb.basic.LightGBMError):
+            log.exception("the model in shadow cannot be read; it does not score")
+            return None
 
     def rollback(self, name: str) -> Model:
         """Make the model active that was so before.
@@ -185,11 +237,15 @@ class Registry:
         return found
 
     def _point(self, name: str, versions: list[str]) -> None:
+        self._write(name, "ACTIVE", "".join(f"{version}\n" for version in versions))
+
+    def _write(self, name: str, file: str, text: str) -> None:
+        """Replace a file as a whole."""
         folder = self._own / name
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"ACTIVE.{os.getpid()}.{threading.get_ident()}"
-        fresh.write_text("".join(f"{version}\n" for version in versions))
-        os.replace(fresh, folder / "ACTIVE")
+        fresh = folder / f"{file}.{os.getpid()}.{threading.get_ident()}"
+        fresh.write_text(text)
+        os.replace(fresh, folder / file)
 
     def _pointer(self, name: str) -> Path:
         for root in (self._own, self._shipped):

@@ -16,6 +16,8 @@ from services.scoring.priors import Priors
 from services.scoring.registry import NAMES, Registry
 from services.scoring.rows import RunRows
 from services.scoring.training import Trainer
+from services.scoring.watch_wire import described
+from services.scoring.watching import RunWatch, judge_due
 from zhengming.arbitration.v1 import arbitration_pb2_grpc
 from zhengming.features.v1 import features_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2 as pb
@@ -135,12 +137,21 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         """List the stored models."""
         return pb.ListModelsResponse(
             models=[
-                pb.Model(name=name, version=version, active=active, card_json=card)
+                self._described(pb.Model(name=name, version=version, active=active, card_json=card))
                 for name in NAMES
                 if request.name in ("", name)
                 for version, card, active in self._registry.cards(name)
             ]
         )
+
+    def ShadowModel(
+        self, request: pb.ShadowModelRequest, context: grpc.ServicerContext
+    ) -> pb.ShadowModelResponse:
+        """Put a stored model into shadow, or none."""
+        if request.version and request.version == self._registry.active("risk").version:
+            raise out_of_range("version", repr(request.version), "a model that is not active")
+        self._registry.put_in_shadow(request.version)
+        return pb.ShadowModelResponse(version=request.version)
 
     def ActivateModel(
         self, request: pb.ActivateModelRequest, context: grpc.ServicerContext
@@ -158,9 +169,17 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         model = self._registry.rollback(request.name)
         return pb.Model(name=request.name, version=model.version, active=True)
 
+    def _described(self, model: pb.Model) -> pb.Model:
+        """Add what was seen of a model of risk while it scored."""
+        if model.name == "risk":
+            model.shadow = model.version == self._registry.shadowed()
+            described(self._store, model)
+        return model
+
     def _score(self, run: int, names: tuple[str, ...]) -> pb.RunScoringResponse:
         model = self._registry.active("risk")
         model.check(names)
+        watch = RunWatch(self._store, self._registry, self._clock, run, model)
         after, total = -1, 0
         while True:
             numbers, rows = self._rows.after(run, after)
@@ -169,8 +188,11 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
             risk = model.risk(rows)
             reasons = _reasons(model, rows, risk)
             queries.insert_scores(self._store, run, numbers, risk.astype(np.float32), reasons)
+            watch.add(numbers, rows, risk)
             after, total = int(numbers[-1]), total + len(numbers)
         queries.finish_run(self._store, run, model.version, total, self._clock())
+        watch.finish()
+        judge_due(self._store, self._clock)
         return pb.RunScoringResponse(number_count=total, model_version=model.version)
 
 

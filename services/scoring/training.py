@@ -12,7 +12,8 @@ from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.store import Store
 from services.common.wire import as_of_ms
-from services.scoring import domain, past, queries
+from services.scoring import domain, past, quality, queries
+from services.scoring.drift import Reference
 from services.scoring.priors import Priors
 from services.scoring.registry import Registry
 from services.scoring.rows import RunRows
@@ -65,11 +66,12 @@ class Trainer:
         times = self._times(request, as_of)
         parts = [self._examples(request, at, at == as_of) for at in times]
         names = parts[-1][0]
+        at = np.repeat(times, [len(part[1]) for part in parts])
         numbers, rows, weights, bad, graded = (
             np.concatenate([part[i] for part in parts]) for i in range(1, 6)
         )
         del parts
-        return self._learn(request, times, names, numbers, rows, weights, bad, graded)
+        return self._learn(request, times, names, at, numbers, rows, weights, bad, graded)
 
     def examples(
         self, request: pb.TrainModelRequest, as_of: int
@@ -167,6 +169,7 @@ class Trainer:
         request: pb.TrainModelRequest,
         times: list[int],
         names: tuple[str, ...],
+        at: domain.I64,
         numbers: domain.I64,
         rows: domain.F32,
         weights: domain.F32,
@@ -177,18 +180,33 @@ class Trainer:
             rows, bad, graded, weights, numbers, request.seed
         )
         judged = weights < SAMPLED  # given ones, or those marked in the 30 days before
+        horizon_days = request.horizon_days or 30
+        known = at <= times[-1] - horizon_days * DAY_MS
+        apart = quality.kept_apart(
+            rows,
+            bad,
+            graded,
+            weights,
+            numbers,
+            known,
+            judged & (at == times[-1]),
+            trees,
+            request.seed,
+        )
         digest = hashlib.sha256(rows.tobytes() + bad.tobytes()).hexdigest()
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         version = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
         target = (
             "given truth"
             if request.HasField("truth")
-            else f"{request.positive or 'marks>=3'} within {request.horizon_days or 30} days"
+            else f"{request.positive or 'marks>=3'} within {horizon_days} days"
         )
         card: dict[str, Any] = {
             "name": "risk",
             "version": version,
             "target": target,
+            "positive_marks": domain.positive_minimum(request.positive),
+            "horizon_days": horizon_days,
             "as_of": _iso(times[-1]),
             "learned_as_of": [_iso(at) for at in times],
             "features": list(names),
@@ -200,8 +218,14 @@ class Trainer:
             "positive_count": int(bad.sum()),
             "data_sha256": digest,
             "out_of_fold": domain.metrics(risk[judged], bad[judged], weights[judged]),
+            **apart,
+            "slices": quality.slices(names, rows, risk, bad, weights, judged),
         }
-        self._registry.save("risk", version, booster, card)
+        # Of the last time alone: the rows of the earlier ones are not those of all numbers.
+        newest = at == times[-1]
+        share = weights * newest
+        reference = Reference.of(names, rows, risk, share, request.seed) if share.any() else None
+        self._registry.save("risk", version, booster, card, reference)
         if not request.only_if_better:
             self._registry.activate("risk", version)
         model = pb.Model(

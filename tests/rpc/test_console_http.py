@@ -5,6 +5,7 @@ import json
 import re
 import uuid
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from services.console import api, web
 from services.console.accounts import Accounts, hashed
 from services.console.web import Upstream, create_app
+from services.scoring import watch_queries
 from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import dispute_pb2 as pb
+from zhengming.scoring.v1 import scoring_pb2
 
 PASSWORD = "correct horse battery"
 PEOPLE = (
@@ -52,6 +55,7 @@ def application(services, accounts, scale=1e5):
         stubs.notices,
         stubs.reputation,
         stubs.scoring,
+        stubs.features,
         stubs.feed,
     )
     return create_app(upstream, accounts, services.clock, b"k" * 32, scale)
@@ -165,6 +169,21 @@ ALLOWED = {
     "/health": {"ann", "olga", "audrey"},
     "/audit": {"audrey"},
 }
+
+
+def test_the_health_page_warns_of_the_drift_of_the_active_model(services, client):
+    listed = services.stubs.scoring.ListModels(scoring_pb2.ListModelsRequest(name="risk")).models
+    version = next(model.version for model in listed if model.active)
+    operator = logged_in(client, "olga")
+    before = operator.get("/health").get_data(as_text=True)
+    watch_queries.insert_drift(
+        services.store, 1, version, ("marks_count", ""), np.array([0.4, 0.31]), found_ms=0
+    )
+
+    page = operator.get("/health").get_data(as_text=True)
+
+    assert "marks_count" not in before
+    assert re.search(r'class="tile warn">.{0,200}0\.310 · marks_count 0\.40', page)
 
 
 @pytest.mark.parametrize("path", ALLOWED)

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
-from services.__main__ import Configuration, run_job
+from services.__main__ import SHIPPED_MODELS, Configuration, run_job
 from services.cli import importing
 from services.cli.kinds import KINDS
 from services.common import operations, rpc
+from services.scoring.drift import SCORE
+from services.scoring.registry import Registry
 from tests.services_in_process import BEGAN_MS, in_process
 from zhengming.scoring.v1 import scoring_pb2
 
@@ -36,8 +38,12 @@ def history(path):
 
 
 @pytest.fixture(scope="module")
-def running(chdb_engine, chdb_path, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def running(chdb_engine, chdb_path, folder):
     history(folder / "marks.csv")
     with in_process(chdb_path, folder, follow=False) as services:
         for line, table in importing.read_tables(folder / "marks.csv"):
@@ -78,6 +84,28 @@ def test_a_model_takes_over_where_it_is_better_and_not_again_where_it_is_not(run
     assert (again["active"], again["activated"]) == (better.version, False)
     assert not same.active
     assert active(running) == better.version
+
+
+def test_a_card_tells_figures_on_later_times_and_numbers_kept_apart_and_of_slices(running):
+    listed = running.stubs.scoring.ListModels(scoring_pb2.ListModelsRequest(name="risk")).models
+    card = json.loads(next(model.card_json for model in listed if model.active))
+
+    assert card["positive_marks"] == 3
+    assert card["group_split"]["row_count"] < card["time_split"]["row_count"] <= OFTEN + SELDOM
+    for split in ("out_of_fold", "time_split", "group_split"):
+        assert 0.9 < card[split]["auc"] <= 1
+    assert card["slices"]["few_marks"]["row_count"] >= 50
+    assert "number_kind=CN_MOBILE" in card["slices"]
+
+
+def test_a_model_that_learned_is_stored_with_its_reference(running, folder):
+    version = active(running)
+
+    made = Registry(SHIPPED_MODELS, folder / "models").reference("risk", version)
+
+    assert made.names[-1] == SCORE
+    assert "marks_count" in made.names
+    assert all(abs(sum(shares) - 1) < 1e-4 for shares in made.shares)
 
 
 def test_a_model_is_rolled_back_to_the_one_before(running):
@@ -129,8 +157,9 @@ def test_the_job_learns_anew_at_a_running_service(running, tmp_path, capsys):
 
     said = json.loads(capsys.readouterr().out)
     assert ended == 0
-    assert said["row_count"] > OFTEN
-    assert said["active"] == (said["difference"] < 0)
+    assert said["comparison"]["row_count"] > OFTEN
+    assert said["active"] == (said["comparison"]["difference"] < 0)
+    assert (active(running) == said["version"]) == said["active"]
 
 
 def test_a_job_that_is_not_there_is_wrong_use(capsys):
