@@ -36,13 +36,18 @@ class Tally:
         return self.committed + self.duplicate + len(self.rejected)
 
 
-def read_tables(path: Path) -> Iterator[tuple[int, pa.Table]]:
+def read_tables(path: Path, block_bytes: int = 16 << 20) -> Iterator[tuple[int, pa.Table]]:
     """A CSV, CSV.gz or Parquet file in tables of text columns, with the line each starts at.
+
+    Args:
+        path: of the file.
+        block_bytes: of CSV, read at once; a few of them are held.
 
     Raises:
         InvalidArgument: FILE_UNREADABLE.
     """
     line = 2
+    block = pyarrow.csv.ReadOptions(block_size=block_bytes)
     try:
         if path.suffix == ".parquet":
             for batch in pyarrow.parquet.ParquetFile(path).iter_batches(ROWS):
@@ -52,11 +57,11 @@ def read_tables(path: Path) -> Iterator[tuple[int, pa.Table]]:
                 line += len(table)
             return
         # pyarrow opens .gz by its ending; every column is text, so that nothing is guessed.
-        with pyarrow.csv.open_csv(path, parse_options=_PARSE, read_options=_READ) as reader:
+        with pyarrow.csv.open_csv(path, parse_options=_PARSE, read_options=block) as reader:
             head = reader.schema.names
         convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(head, pa.string()))
         with pyarrow.csv.open_csv(
-            path, parse_options=_PARSE, read_options=_READ, convert_options=convert
+            path, parse_options=_PARSE, read_options=block, convert_options=convert
         ) as reader:
             for batch in reader:
                 table = pa.Table.from_batches([batch]).rename_columns([n.lower() for n in head])
@@ -71,7 +76,6 @@ def read_tables(path: Path) -> Iterator[tuple[int, pa.Table]]:
         ) from error
 
 
-_READ = pyarrow.csv.ReadOptions(block_size=16 << 20)
 _PARSE = pyarrow.csv.ParseOptions(newlines_in_values=True)
 
 

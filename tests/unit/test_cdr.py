@@ -1,12 +1,14 @@
 """Call records become behaviour rows: a plain count of every column agrees on any records."""
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -14,7 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.cli.cdr.aggregate import COLUMNS
+from services.cli.cdr.grouping import variety
 from services.cli.cdr.run import aggregate_files
+from services.cli.cdr.times import INVALID, read_times
+from services.cli.cdr.words import hashed
 from services.common.errors import InvalidArgument
 from services.common.numbering import parse_column
 from services.common.numbering.keys import wire
@@ -247,6 +252,67 @@ def test_a_time_is_read_as_switches_write_it(written: str, tmp_path: Path) -> No
     rows = pyarrow.csv.read_csv(tmp_path / "out.csv").to_pylist()
     row = next(row for row in rows if row["calls_out"])
     assert (row["day"], row["max_calls_per_minute"]) == (date(2026, 9, 22), 2)
+
+
+@given(
+    moments=st.lists(
+        st.datetimes(datetime(1971, 1, 1), datetime(2099, 12, 31, 23, 59, 59)), min_size=1
+    ),
+    between=st.sampled_from(["T", " "]),
+    offset=st.sampled_from(["", "Z", "+08:00", "-0330", "+00:00"]),
+)
+def test_times_of_one_form_are_read_as_the_calendar_has_them(
+    moments: list[datetime], between: str, offset: str
+) -> None:
+    written = [f"{m:%Y-%m-%d}{between}{m:%H:%M:%S}{offset}" for m in moments]
+
+    found = read_times(pa.array(written, pa.string()))
+
+    expected = [
+        datetime.fromisoformat(text if offset else f"{text}+08:00").timestamp() * 1000
+        for text in written
+    ]
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-02-29T10:00:00", "2026-13-01T10:00:00", "2026-09-22T24:00:00", "2026-09-22T10:60:00",
+     "2026-09-22T10:00:60", "2026-09-22T10:00:0x", "0000-00-00T00:00:00",
+     "2026-09-22T10:00:00+25:00", "2026/09/22T10:00:00", "2026-09-22T10-00-00"],
+)  # fmt: skip
+def test_what_only_looks_like_a_time_is_none(written: str) -> None:
+    good = f"2026-09-22T10:00:00{written[19:]}" if written[19:] != "+25:00" else written
+
+    found = read_times(pa.array([good, written], pa.string()))
+
+    assert found[1] == INVALID
+    assert (found[0] == INVALID) == (good == written)
+
+
+@given(texts=st.lists(st.text(max_size=80)), skip=st.integers(0, 3))
+def test_texts_have_the_same_hash_if_and_only_if_they_are_the_same(
+    texts: list[str], skip: int
+) -> None:
+    found = hashed(pa.array(["before", "x" * 70, "", *texts], pa.string()).slice(skip)).tolist()
+
+    texts = ["before", "x" * 70, "", *texts][skip:]
+    assert [value == 0 for value in found] == [text == "" for text in texts]
+    assert len(set(found)) == len(set(texts))
+    assert found == [int(hashed(pa.array([text]))[0]) for text in texts]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), max_size=120).map(sorted),
+)
+def test_variety_is_what_counting_each_group_gives(rows: list[tuple[int, int]]) -> None:
+    groups, values = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+
+    distinct, most = variety(groups, values, 4)
+
+    counts = [Counter(value for of, value in rows if of == group) for group in range(4)]
+    assert distinct.tolist() == [len(count) for count in counts]
+    assert most.tolist() == [max(count.values(), default=0) for count in counts]
 
 
 def test_a_hotline_has_many_callers_and_no_crowd(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def crowds(received: npt.NDArray[Any]) -> npt.NDArray[Any]:
     Returns:
         CROWD rows by number and day, `callers` > 1.
     """
-    received = received[(received["flags"] & COUNTS_CROWD) > 0]
+    received = received.take(np.flatnonzero(received["flags"] & COUNTS_CROWD))
     if not len(received):
         return np.empty(0, dtype=CROWD)
     groups, _, _ = coded(received["number"], china_days(received["started_ms"]))

@@ -1,7 +1,6 @@
 """Call records as a carrier writes them, read into fixed rows; the bad ones are named."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from services.cli.cdr.refusals import Refusals
 from services.cli.cdr.times import CHINA_MS, DAY_MS, INVALID, read_times
+from services.cli.cdr.words import hashed
 from services.common.errors import InvalidArgument
 from services.common.numbering import Cause, Kind, kinds_of, parse_column, places_of
 
@@ -53,8 +53,6 @@ _CHOICES = {
     "answered": ("1", "0"),
 }
 _SAME = {"TRUE": "1", "YES": "1", "Y": "1", "FALSE": "0", "NO": "0", "N": "0"}
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
-_LONGEST_HASHED = 64
 
 Bool = npt.NDArray[np.bool_]
 Rejected = tuple[int, str, str]
@@ -113,7 +111,7 @@ def read_records(table: pa.Table, refusals: Refusals) -> Batch:
         (FAILED, choice["auth"] == 1),
         (REFUSED, refusals.hold(caller, callee, started)),
     ):
-        flags |= np.where(holds, flag, 0).astype(np.uint8)
+        flags |= holds.astype(np.uint8) * np.uint8(flag)
 
     # A call from abroad has no originating record in the country.
     counts_out = rows.good & ((choice["direction"] != 2) | abroad)
@@ -240,29 +238,5 @@ def _areas(column: pa.Array | None, callee: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _hashed(column: pa.Array | None, count: int) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each text, uint64 (n,); 0 for an empty one."""
-    if column is None:
-        return np.zeros(count, dtype=np.uint64)
-    _, offset_buffer, value_buffer = column.buffers()
-    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[column.offset :][: count + 1]
-    found = np.zeros(count, dtype=np.uint64)
-    if value_buffer is None:
-        return found
-    values = np.frombuffer(value_buffer, dtype=np.uint8)
-    lengths = np.diff(offsets)
-    for length in np.unique(lengths).tolist():
-        if length == 0:
-            continue
-        rows = np.flatnonzero(lengths == length)
-        if length > _LONGEST_HASHED:
-            taken = column.take(pa.array(rows)).to_pylist()
-            digests = [blake2b(text.encode(), digest_size=8).digest() for text in taken]
-            found[rows] = np.frombuffer(b"".join(digests), dtype=np.uint64)
-            continue
-        starts = offsets[rows].astype(np.int64)
-        state = np.full(len(rows), length, dtype=np.uint64)
-        for position in range(length):
-            state = (state ^ values[starts + position]) * _PRIME
-            state ^= state >> np.uint64(29)
-        found[rows] = np.maximum(state, np.uint64(1))
-    return found
+    """A hash of each text, uint64 (n,); 0 where it is empty or the column is absent."""
+    return np.zeros(count, dtype=np.uint64) if column is None else hashed(column)

@@ -134,7 +134,10 @@ def _read_common(
     """Fill `found` for rows of ten to fifteen digits, one plus before and plain separators."""
     offsets, buffer = _buffers(column)
     short_enough = np.diff(offsets) <= MAX_RAW_CHARS
-    byte_class = _CLASS_OF_BYTE[buffer]
+    if (buffer - np.uint8(ord("0")) <= 9).all():  # a tenth of the time that the classes take
+        byte_class = np.zeros(len(buffer), dtype=np.uint8)
+    else:
+        byte_class = _CLASS_OF_BYTE.take(buffer)
     if (byte_class == _DROP).any():
         keep = byte_class != _DROP
         before = np.zeros(len(buffer) + 1, dtype=np.int64)
@@ -176,12 +179,22 @@ def _buffers(column: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], NDArray[np
 def _values(
     buffer: NDArray[np.uint8], starts: NDArray[np.int64], digit_count: int
 ) -> NDArray[np.int64]:
-    value = np.zeros(len(starts), dtype=np.int64)
-    for position in range(digit_count):
-        value *= 10
-        value += buffer[starts + position]
-    # Each byte was 48 + digit.
-    return value - 48 * (10**digit_count - 1) // 9
+    """Numbers of ten to fifteen digits, from their first eight digits and their last eight."""
+    any_place = np.ndarray(len(buffer) - 7, dtype="<u8", buffer=buffer, strides=(1,))
+    scale = 10 ** (digit_count - 8)
+    last = _eight_digits(any_place[starts + (digit_count - 8)])
+    return _eight_digits(any_place[starts]) * scale + last % scale
+
+
+def _eight_digits(word: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The number that eight ASCII digits write, the first in the lowest byte.
+
+    Pairs of digits, then of pairs, then of fours (Lemire, "Quickly parsing eight digits", 2018).
+    """
+    word = (word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(10 << 8 | 1) >> np.uint64(8)
+    word = (word & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(100 << 16 | 1) >> np.uint64(16)
+    word = (word & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(10000 << 32 | 1) >> np.uint64(32)
+    return word.astype(np.int64)
 
 
 def _us(value: NDArray[np.int64], digit_count: int) -> NDArray[np.int64]:
