@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import uuid
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -43,21 +44,8 @@ def accounts(tmp_path_factory):
 
 
 def application(services, accounts, scale=1e5):
-    stubs = services.stubs
-    upstream = Upstream(
-        stubs.ingest,
-        stubs.taxonomy,
-        stubs.numbers,
-        stubs.arbitration,
-        stubs.disputes,
-        stubs.ledger,
-        stubs.referrals,
-        stubs.notices,
-        stubs.reputation,
-        stubs.scoring,
-        stubs.features,
-        stubs.feed,
-    )
+    names = [field.name for field in fields(Upstream)]
+    upstream = Upstream(**{name: getattr(services.stubs, name) for name in names})
     return create_app(upstream, accounts, services.clock, b"k" * 32, scale)
 
 
