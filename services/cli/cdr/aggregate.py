@@ -132,9 +132,7 @@ def _callbacks(
     pairs = (np.append(groups[rows], heard[maybe]) << 31) | others
     known = np.unique(pairs[: len(rows)])
     first_ms = np.full(len(known), np.iinfo(np.int64).max)
-    np.minimum.at(
-        first_ms, np.searchsorted(known, pairs[: len(rows)]), calls["started_ms"][rows]
-    )
+    np.minimum.at(first_ms, np.searchsorted(known, pairs[: len(rows)]), calls["started_ms"][rows])
     at, found = place(known, pairs[len(rows) :])
     maybe, at = maybe[found], at[found]
     back = received["started_ms"][maybe] > first_ms[at]
