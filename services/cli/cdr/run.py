@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,12 @@ from services.cli.importing import read_tables, require
 from services.common.errors import InvalidArgument, Unavailable
 
 THREADS = 2
+READERS = 2
+"""Files read at the same time."""
 AHEAD = 4
 """Pieces of work that wait for a thread, so that memory stays within bounds."""
-BLOCK_BYTES = 8 << 20
-"""CSV read at once; twice as much takes a tenth more time, and more memory."""
+BLOCK_BYTES = 4 << 20
+"""CSV read at once: columns that stay near the processor; 16 MiB took no less time, more memory."""
 PART_BYTES = 8 << 20
 """Input per part, uncompressed: what is sorted stays within a processor's cache."""
 ROW_GROUP = 1 << 17
@@ -222,10 +225,29 @@ class _Aggregation:
 
 
 def _tables(files: Sequence[Path]) -> Iterator[tuple[str, int, pa.Table]]:
-    for path in files:
+    """File, line and table of all files in turn, READERS of them at a time.
+
+    One CSV file is parsed by one thread, which is not fast enough for two that aggregate.
+    """
+
+    def tables(path: Path) -> Iterator[tuple[str, int, pa.Table]]:
         for line, table in read_tables(path, BLOCK_BYTES):
             check_columns(table.column_names, path.name)
             yield path.name, line, table
+
+    opened = map(tables, files)
+    with ThreadPoolExecutor(READERS) as readers:
+        waiting = deque(
+            (reader, readers.submit(next, reader, None)) for reader in islice(opened, READERS)
+        )
+        while waiting:
+            reader, coming = waiting.popleft()
+            found = coming.result()
+            following = next(opened, None) if found is None else reader
+            if following is not None:
+                waiting.append((following, readers.submit(next, following, None)))
+            if found is not None:
+                yield found
 
 
 def _refusals(path: Path | None, note: _Rejects) -> Refusals:

@@ -1,6 +1,7 @@
 """Columns of text as bytes, for arithmetic on all rows at once."""
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -45,9 +46,12 @@ def hashed(column: pa.StringArray) -> npt.NDArray[np.uint64]:
             digests = [blake2b(text.encode(), digest_size=8).digest() for text in taken]
             found[rows] = np.frombuffer(b"".join(digests), dtype=np.uint64)
         else:
-            first = starts[rows]
-            found[rows] = _mixed(length, lambda place, first=first: any_place[first + place])
+            found[rows] = _mixed(length, partial(_from, any_place, starts[rows]))
     return found
+
+
+def _from(words: npt.NDArray[np.uint64], starts: I64, place: int) -> npt.NDArray[np.uint64]:
+    return words[starts + place]
 
 
 def _mixed(length: int, eight: Callable[[int], npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
