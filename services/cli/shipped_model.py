@@ -29,6 +29,9 @@ def main() -> None:
         for name in NAMES:
             shutil.rmtree(MODELS / name, ignore_errors=True)
             shutil.copytree(Path(folder) / "store.models" / name, MODELS / name)
+            active = MODELS / name / "ACTIVE"
+            # What came before is not shipped, so nothing can be rolled back to.
+            active.write_text(active.read_text().splitlines()[0] + "\n")
 
 
 def _run(*arguments: str) -> None:
