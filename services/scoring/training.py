@@ -67,10 +67,10 @@ class Trainer:
         parts = [self._examples(request, at, at == as_of) for at in times]
         names = parts[-1][0]
         at = np.repeat(times, [len(part[1]) for part in parts])
-        numbers, rows, weights, bad, graded = (
-            np.concatenate([part[i] for part in parts]) for i in range(1, 6)
-        )
+        columns = [[part[i] for part in parts] for i in range(1, 6)]
         del parts
+        # One column after the other, each let go once it is whole: the rows are most of the memory.
+        numbers, rows, weights, bad, graded = (_joined(columns.pop(0)) for _ in range(5))
         return self._learn(request, times, names, at, numbers, rows, weights, bad, graded)
 
     def examples(
@@ -193,9 +193,10 @@ class Trainer:
             trees,
             request.seed,
         )
-        digest = hashlib.sha256(rows.tobytes() + bad.tobytes()).hexdigest()
+        digest = hashlib.sha256(rows.data)
+        digest.update(bad.data)
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
-        version = f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}"
+        version = f"{now:%Y%m%dT%H%M%SZ}-{digest.hexdigest()[:8]}"
         target = (
             "given truth"
             if request.HasField("truth")
@@ -216,7 +217,7 @@ class Trainer:
             "seed": request.seed,
             "row_count": len(bad),
             "positive_count": int(bad.sum()),
-            "data_sha256": digest,
+            "data_sha256": digest.hexdigest(),
             "out_of_fold": domain.metrics(risk[judged], bad[judged], weights[judged]),
             **apart,
             "slices": quality.slices(names, rows, risk, bad, weights, judged),
@@ -236,6 +237,17 @@ class Trainer:
         )
         model.create_time.FromDatetime(now)
         return model
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Arrays one after the other; each is let go once it is copied."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole
 
 
 def _iso(time_ms: int) -> str:

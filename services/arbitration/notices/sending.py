@@ -1,5 +1,6 @@
 """One POST to one target: to an address that was checked, without following anything."""
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -30,7 +31,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allow_private: bool)
         return 0, error.metadata.get("cause", error.reason)
     connection = _connection(place, allow_private)
     # One time for all of it: a receiver that sends a byte now and then holds nobody up.
-    timer = threading.Timer(ANSWER_S, _cut, (connection,))
+    is_cut = threading.Event()
+    timer = threading.Timer(ANSWER_S, _cut, (connection, is_cut))
     timer.daemon = True
     timer.start()
     try:
@@ -43,16 +45,19 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allow_private: bool)
     except ssl.SSLError:
         return 0, "TLS"
     except (OSError, http.client.HTTPException, AttributeError):
-        # AttributeError: http.client reads from a socket that the timer has closed.
-        return 0, "TIMEOUT" if not timer.is_alive() else "NO_ANSWER"
+        # AttributeError: http.client reads from a TLS socket that the timer has shut.
+        return 0, "TIMEOUT" if is_cut.is_set() else "NO_ANSWER"
     finally:
         timer.cancel()
         connection.close()
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _cut(connection: http.client.HTTPConnection, is_cut: threading.Event) -> None:
+    """End an exchange under way. Closing would not: the answer's reader has the socket too."""
+    is_cut.set()
     if connection.sock is not None:
-        connection.sock.close()
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connection(place: Place, allow_private: bool) -> http.client.HTTPConnection:
