@@ -28,7 +28,7 @@ REASON_RISK = 0.2
 """Risk from which the job looks for reasons."""
 REASON_ROWS = 5_000
 """The riskiest rows of a chunk that get reasons in the job: contributions cost about 1 ms a row;
-every other number gets them when it is touched."""
+touched numbers get them if they change and are among the riskiest of their batch."""
 MAX_REASONS = 3
 
 
