@@ -1,9 +1,8 @@
 """Composition root: python -m services [NAME...]; without a name, all services in one process.
 
 `python -m services lookup` answers lookups alone, in ZHENGMING_WORKERS processes on one port, from
-the folder ZHENGMING_PUBLISHED; it needs no store.
-
-python -m services job NAME does a job of `jobs` and ends.
+the folder ZHENGMING_PUBLISHED; it needs no store. `python -m services job NAME` does one of
+services/jobs.py and ends.
 """
 
 import hmac

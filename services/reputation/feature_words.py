@@ -23,7 +23,6 @@ _NEIGHBOURS = {
     "marks_30d_count": ("近30天的标记数", "marks in the last 30 days"),
     "marks_7d_count": ("近7天的标记数", "marks in the last 7 days"),
     "older_count": ("30天以前的标记数", "marks over 30 days ago"),
-    "same_origin_mean": ("同一来源地区的标记数", "further marks from the same origins"),
 }
 
 _PHRASES: dict[str, tuple[str, str]] = {
