@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
+from services.configuration import NAMES as SERVICES
 
 AS_OF = 1_790_000_000_000
 DAY_MS = 86_400_000

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from services.__main__ import Application, Configuration
+from services.__main__ import Application
 from services.cli import exporting, importing
 from services.cli.demo import FILES
 from services.cli.evaluate import evaluate
@@ -26,6 +26,7 @@ from services.cli.kinds import KINDS
 from services.cli.session import Stubs, run_pipeline
 from services.common import rpc
 from services.common.taxonomy import crosswalk, standard
+from services.configuration import Configuration
 from services.simulator.city import simulate
 from services.simulator.collusion import Attack
 from services.simulator.window import DAY_S

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
+from services.configuration import NAMES as SERVICES
 from services.features import queries
 from services.features.server import Wide, build, compute
 

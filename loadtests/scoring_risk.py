@@ -15,11 +15,12 @@ import numpy as np
 from loadtests import scoring_figures as figures
 from loadtests.scoring_figures import Bar, Evaluation, Flags, Floats, Scored
 from loadtests.scoring_sets import PLAIN, PLAIN_TREES
-from services.__main__ import Application, environment, store_of
+from services.__main__ import Application, store_of
 from services.cli.session import Stubs
 from services.common import operations, rpc
 from services.common.numbering.kinds import Kind
 from services.common.store import Store
+from services.configuration import environment
 from services.features.definitions import FEATURES
 from services.scoring import domain, queries
 from services.scoring.rows import RunRows

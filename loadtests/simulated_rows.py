@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import Application, Configuration, store_of
+from services.__main__ import Application, store_of
 from services.cli import importing
 from services.cli.demo import FILES
 from services.cli.kinds import KINDS
 from services.cli.session import Stubs
 from services.common import operations, rpc
 from services.common.numbering import parse_column
+from services.configuration import Configuration
 from services.scoring.rows import RunRows
 from services.simulator.city import simulate
 from zhengming.arbitration.v1 import arbitration_pb2

@@ -13,10 +13,9 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2_grpc
@@ -36,13 +35,12 @@ from services.common.errors import (
     DomainError,
     InvalidArgument,
     Unavailable,
-    out_of_range,
 )
 from services.common.feed.head import Signer
-from services.common.identity.entrance import Identity
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
 from services.console.accounts import Accounts
 from services.console.web import Upstream as ConsoleUpstream
@@ -57,106 +55,20 @@ from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.judging import Upstream
-from services.reputation.publisher import MAX_CHURN, Publisher
+from services.reputation.publisher import Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
 from services.scoring.registry import Registry
-from zhengming.arbitration.v1 import (
-    arbitration_pb2_grpc,
-    dispute_pb2_grpc,
-    ledger_pb2_grpc,
-    notice_pb2_grpc,
-    referral_pb2_grpc,
-)
-from zhengming.features.v1 import features_pb2_grpc
-from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc, number_pb2_grpc, taxonomy_pb2_grpc
-from zhengming.reputation.v1 import feed_pb2_grpc, reputation_pb2_grpc
-from zhengming.scoring.v1 import scoring_pb2_grpc
+from services.stubs import Late, Stubs
 
 log = logging.getLogger(__name__)
 
 CONSOLE = "console"
 LOOKUP = "lookup"
-NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
-TOUCHES = 10_000
-TOUCH_TIMEOUT_S = 20
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Everything that is set from outside; `environment` names the variables.
-
-    Attributes:
-        store: where the tables are: "chdb:PATH" or "clickhouse://HOST:PORT/DB".
-        address: where this process listens.
-        models: folder of models learned here; shipped models are found besides.
-        key_file: the key of reporters' pseudonyms; made on first use.
-        peers: address of each service that other processes run; "" for this process.
-        accounts: who may log in to the console.
-        signing_key_file: seed of the Ed25519 key that signs the feed; made on first use.
-        snapshots: folder of the feed's snapshot files.
-        published: folder of the published state; None: it is kept in memory alone.
-        workers: processes that answer lookups on one port, where only `lookup` runs.
-        console_address: where the console listens; "" at CONSOLE_ADDRESS, if that is free.
-        max_churn: share of the established labels that one full pass may move, in [0, 1].
-        identity: how callers show who they are.
-        rate_scale: widens the console's rate limits, where many people share one address.
-        private_notices: notices may go to private addresses and over http: tests, laptops.
-    """
-
-    store: str
-    address: str
-    models: Path
-    key_file: Path
-    peers: Mapping[str, str]
-    accounts: Path = Path("var/store.accounts.json")
-    signing_key_file: Path = Path("var/store.signing.key")
-    snapshots: Path = Path("var/store.snapshots")
-    published: Path | None = None
-    workers: int = 1
-    console_address: str = ""
-    rate_scale: float = 1.0
-    max_churn: float = MAX_CHURN
-    identity: Identity = field(default_factory=Identity)
-    private_notices: bool = False
-
-
-def environment(variables: Mapping[str, str]) -> Configuration:
-    """Read the ZHENGMING_* variables; every one has a default for a laptop."""
-    store = variables.get("ZHENGMING_STORE", "chdb:var/store")
-    beside = Path(store.removeprefix("chdb:") if store.startswith("chdb:") else "var/store")
-    return Configuration(
-        store=store,
-        address=variables.get("ZHENGMING_ADDRESS", "127.0.0.1:50051"),
-        models=Path(variables.get("ZHENGMING_MODELS", f"{beside}.models")),
-        key_file=Path(variables.get("ZHENGMING_KEY_FILE", f"{beside}.key")),
-        peers={name: variables.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES},
-        accounts=Path(variables.get("ZHENGMING_ACCOUNTS", f"{beside}.accounts.json")),
-        signing_key_file=Path(variables.get("ZHENGMING_SIGNING_KEY_FILE", f"{beside}.signing.key")),
-        snapshots=Path(variables.get("ZHENGMING_SNAPSHOTS", f"{beside}.snapshots")),
-        published=Path(variables.get("ZHENGMING_PUBLISHED", f"{beside}.published")),
-        console_address=variables.get("ZHENGMING_CONSOLE_ADDRESS", ""),
-        rate_scale=_number(variables, "ZHENGMING_CONSOLE_RATE_SCALE", 1.0, 1e6),
-        max_churn=_number(variables, "ZHENGMING_MAX_CHURN", MAX_CHURN, 1.0),
-        workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
-        identity=Identity.read(variables),
-        private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
-    )
-
-
-def _number(variables: Mapping[str, str], name: str, default: float, maximum: float) -> float:
-    text = variables.get(name, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= maximum:
-        raise out_of_range(name, repr(text), f"a number above 0, at most {maximum:g}")
-    return value
 
 
 class Application:
@@ -200,7 +112,7 @@ class Application:
         if "ingest" in names:
             committer = Committer(store, clock)
             self._closing.append(committer.close)
-        stubs = self._stubs = _Stubs(configuration)
+        stubs = self._stubs = Stubs(configuration)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
             lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
@@ -214,7 +126,7 @@ class Application:
             registrations.append(lambda s: taxonomy.register(s, taxonomy_servicer))
             number_servicer = numbers.NumberServicer(store, clock)
             registrations.append(lambda s: numbers.register(s, number_servicer))
-        server_address = _Late()
+        server_address = Late()
         stubs.own = server_address
         if "features" in names:
             features_servicer = features.FeaturesServicer(
@@ -361,123 +273,6 @@ class Application:
     def stop(self) -> None:
         """Finish what runs, commit what waits, close the store."""
         self._close()
-
-
-class _Late:
-    """An address that is known once the server listens."""
-
-    value = ""
-
-
-class _Stubs:
-    """Stubs of the services, to their own process or to this one; channels open on first use."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        self._peers = configuration.peers
-        self._certificates = configuration.identity.own()
-        self._channels: dict[str, grpc.Channel] = {}
-        self.own = _Late()
-
-    def _lazy(self, name: str, make: Callable[[grpc.Channel], object]) -> Any:
-        return _LazyStub(lambda: make(self._channel(name)))
-
-    def _channel(self, name: str) -> grpc.Channel:
-        address = self._peers.get(name) or self.own.value
-        if address not in self._channels:
-            self._channels[address] = rpc.connect(address, self._certificates)
-        return self._channels[address]
-
-    @property
-    def ingest(self) -> ingest_pb2_grpc.IngestServiceStub:
-        return self._lazy("ingest", ingest_pb2_grpc.IngestServiceStub)
-
-    @property
-    def features(self) -> features_pb2_grpc.FeaturesServiceStub:
-        return self._lazy("features", features_pb2_grpc.FeaturesServiceStub)
-
-    @property
-    def taxonomy(self) -> taxonomy_pb2_grpc.TaxonomyServiceStub:
-        return self._lazy("ingest", taxonomy_pb2_grpc.TaxonomyServiceStub)
-
-    @property
-    def numbers(self) -> number_pb2_grpc.NumberServiceStub:
-        return self._lazy("ingest", number_pb2_grpc.NumberServiceStub)
-
-    @property
-    def arbitration(self) -> arbitration_pb2_grpc.ArbitrationServiceStub:
-        return self._lazy("arbitration", arbitration_pb2_grpc.ArbitrationServiceStub)
-
-    @property
-    def disputes(self) -> dispute_pb2_grpc.DisputeServiceStub:
-        return self._lazy("arbitration", dispute_pb2_grpc.DisputeServiceStub)
-
-    @property
-    def ledger(self) -> ledger_pb2_grpc.LedgerServiceStub:
-        return self._lazy("arbitration", ledger_pb2_grpc.LedgerServiceStub)
-
-    @property
-    def referrals(self) -> referral_pb2_grpc.ReferralServiceStub:
-        return self._lazy("arbitration", referral_pb2_grpc.ReferralServiceStub)
-
-    @property
-    def notices(self) -> notice_pb2_grpc.NoticeServiceStub:
-        return self._lazy("arbitration", notice_pb2_grpc.NoticeServiceStub)
-
-    @property
-    def reputation(self) -> reputation_pb2_grpc.ReputationServiceStub:
-        return self._lazy("reputation", reputation_pb2_grpc.ReputationServiceStub)
-
-    @property
-    def feed(self) -> feed_pb2_grpc.FeedServiceStub:
-        return self._lazy("reputation", feed_pb2_grpc.FeedServiceStub)
-
-    @property
-    def scoring(self) -> scoring_pb2_grpc.ScoringServiceStub:
-        return self._lazy("scoring", scoring_pb2_grpc.ScoringServiceStub)
-
-    @property
-    def operations(self) -> operations_pb2_grpc.OperationsStub:
-        return self._lazy("", operations_pb2_grpc.OperationsStub)
-
-    def touch(self, numbers: Sequence[int]) -> None:
-        """Have numbers published anew.
-
-        Raises:
-            Unavailable: CALL_FAILED.
-        """
-        for start in range(0, len(numbers), TOUCHES):
-            part = ingest_pb2.TouchNumbersRequest(number_keys=numbers[start : start + TOUCHES])
-            try:
-                self.ingest.TouchNumbers(part, timeout=TOUCH_TIMEOUT_S)
-            except grpc.RpcError as error:
-                raise rpc.to_domain_error(error) or Unavailable(
-                    "NOT_READY", "ingest does not answer", service="ingest"
-                ) from error
-
-    def close(self) -> None:
-        for channel in self._channels.values():
-            channel.close()
-
-
-class _LazyStub:
-    """A stub made at its first call: the port is known only once the server listens."""
-
-    def __init__(self, make: Callable[[], object]) -> None:
-        self._make = make
-
-    def __getattr__(self, name: str) -> object:
-        stub = self.__dict__.setdefault("_stub", None) or self._make()
-        self.__dict__["_stub"] = stub
-        return getattr(stub, name)
-
-
-def read_key(path: Path) -> bytes:
-    """The key of reporters' pseudonyms, 32 bytes; made on first use, readable by us alone."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 def store_of(application: Application) -> Store:

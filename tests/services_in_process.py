@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from services.__main__ import Application, Configuration, store_of
+from services.__main__ import Application, store_of
 from services.cli.session import Stubs
 from services.common import rpc
 from services.common.store import ChdbStore
+from services.configuration import Configuration
 
 BEGAN_MS = 1_790_000_000_000  # Monday 2026-09-21
 _databases = count(1)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from services.__main__ import environment
 from services.cli.target import Target
+from services.configuration import environment
 from services.console.accounts import ROLES, Accounts, hashed
 
 app = typer.Typer(no_args_is_help=True, help="Accounts of the console.")

@@ -14,12 +14,13 @@ import grpc
 from rich.console import Console
 from rich.table import Table
 
-from services.__main__ import Application, environment
+from services.__main__ import Application
 from services.cli import exporting, importing
 from services.cli.evaluate import evaluate
 from services.cli.kinds import KINDS
 from services.cli.session import Stubs, run_pipeline
 from services.common import rpc
+from services.configuration import environment
 from services.simulator.city import simulate
 from zhengming.reputation.v1 import reputation_pb2
 

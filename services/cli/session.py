@@ -9,9 +9,10 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
-from services.__main__ import Application, environment
+from services.__main__ import Application
 from services.cli.target import connect
 from services.common import operations, rpc
+from services.configuration import environment
 from zhengming.arbitration.v1 import (
     arbitration_pb2,
     arbitration_pb2_grpc,

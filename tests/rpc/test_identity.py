@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from services.__main__ import Application, Configuration, store_of
+from services.__main__ import Application, store_of
 from services.cli.certificates import authority_in, issue
 from services.cli.session import Stubs, run_pipeline
 from services.common import rpc
@@ -24,6 +24,7 @@ from services.common.identity.certificates import Certificates, read_certificate
 from services.common.identity.entrance import Identity
 from services.common.identity.tokens import AUDIENCE
 from services.common.store import ChdbStore
+from services.configuration import Configuration
 from tests.services_in_process import BEGAN_MS, SetClock
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import ingest_pb2

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
-from services.__main__ import SHIPPED_MODELS, Configuration, run_job
+from services.__main__ import SHIPPED_MODELS, run_job
 from services.cli import importing
 from services.cli.kinds import KINDS
 from services.common import operations, rpc
+from services.configuration import Configuration
 from services.scoring.drift import SCORE
 from services.scoring.registry import Registry
 from tests.services_in_process import BEGAN_MS, in_process

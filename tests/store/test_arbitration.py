@@ -5,10 +5,10 @@ import random
 import numpy as np
 import pytest
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
+from services.configuration import NAMES as SERVICES
 
 DAY_MS, MINUTE_MS = 86_400_000, 60_000
 AS_OF = 1_790_000_000_000

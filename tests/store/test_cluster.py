@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.common.migrate import migrate
 from services.common.store import open_store
 from services.common.store.cluster import distributed_statements
+from services.configuration import NAMES as SERVICES
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import services
-from services.__main__ import NAMES as SERVICES
 from services.arbitration.disputes import queries, steps
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.disputes.dispute import Dispute, View, fold
@@ -26,6 +25,7 @@ from services.common.errors import DomainError
 from services.common.migrate import migrate
 from services.common.numbering import parse
 from services.common.store import ChdbStore
+from services.configuration import NAMES as SERVICES
 
 NUMBERS = [parse(f"1380013800{i}") for i in range(3)]
 DAY_MS = 86_400_000

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.common.migrate import migrate
+from services.configuration import NAMES as SERVICES
 from services.features.definitions import FEATURES, NAMES
 from services.features.server import build, compute
 from services.scoring.queries import feature_rows

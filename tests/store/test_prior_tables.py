@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.arbitration import queries as arbitration
 from services.arbitration.queries import Span
 from services.common.migrate import migrate
+from services.configuration import NAMES as SERVICES
 from services.scoring import queries
 from tests.store.test_arbitration import AS_OF, add_marks
 

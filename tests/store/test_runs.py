@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from services.__main__ import NAMES as SERVICES
 from services.__main__ import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 from services.common.runs import kept_runs
+from services.configuration import NAMES as SERVICES
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
