@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from services.common import rpc, workers
+from services.common import rpc_loop, workers
 from services.common.clock import wall_clock_ms
 from services.common.errors import DomainError
 from services.common.identity.entrance import Identity
@@ -33,7 +33,14 @@ def starting(folder: Path, identity: Identity) -> workers.Starting:
         followed.start(PAUSE_S)
         servicer = lookup.LookupServicer(followed)
         doors, guard = identity.entrance(address, wall_clock_ms)
-        running = rpc.start([lambda s: lookup.register(s, servicer)], doors, guard, shared=True)
+        running = rpc_loop.start(
+            lookup.SERVICE.full_name,
+            lookup.handlers(servicer),
+            lookup.QUICK,
+            doors,
+            guard,
+            shared=True,
+        )
 
         def stop() -> None:
             running.stop(GRACE_S)

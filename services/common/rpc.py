@@ -64,6 +64,11 @@ def to_status_proto(error: errors.DomainError) -> status_pb2.Status:
     return status
 
 
+def to_status(error: errors.DomainError) -> Any:
+    """The same as grpc.Status: code, details and trailing metadata of a call."""
+    return rpc_status.to_status(to_status_proto(error))
+
+
 def to_domain_error(error: grpc.RpcError) -> errors.DomainError | None:
     """Read the DomainError back out of a failed call; None where there is none in it."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type] # an RpcError of a call is a Call
@@ -148,7 +153,7 @@ def _wrap(handler: Any, method: str) -> Any:
 
 def _abort(context: Any, error: Exception, method: str) -> Any:
     if isinstance(error, errors.DomainError):
-        status = rpc_status.to_status(to_status_proto(error))
+        status = to_status(error)
         # abort_with_status is not seen by OpenTelemetry's interceptor; these two calls are.
         context.set_trailing_metadata(status.trailing_metadata)
         return context.abort(status.code, status.details)
@@ -211,25 +216,28 @@ def start(
         register(server)
     checks = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    ports = []
-    for door in doors:
-        try:
-            ports.append(_open(server, door))
-        except RuntimeError as error:
-            raise errors.Unavailable(
-                "ADDRESS_IN_USE",
-                f"cannot listen on {door.address}: is it in use?",
-                address=door.address,
-            ) from error
+    ports = [open_door(server, door) for door in doors]
     server.start()
     checks.set("", health_pb2.HealthCheckResponse.SERVING)
     return Running(server, checks, ports)
 
 
-def _open(server: grpc.Server, door: Door) -> int:
-    if door.credentials is None:
-        return server.add_insecure_port(door.address)
-    return server.add_secure_port(door.address, door.credentials)
+def open_door(server: Any, door: Door) -> int:
+    """Listen at a door of a grpc.server or grpc.aio.server; the port.
+
+    Raises:
+        Unavailable: ADDRESS_IN_USE.
+    """
+    try:
+        if door.credentials is None:
+            return int(server.add_insecure_port(door.address))
+        return int(server.add_secure_port(door.address, door.credentials))
+    except RuntimeError as error:
+        raise errors.Unavailable(
+            "ADDRESS_IN_USE",
+            f"cannot listen on {door.address}: is it in use?",
+            address=door.address,
+        ) from error
 
 
 def connect(

@@ -4,6 +4,7 @@ Fields of a message may come in any order, so a message is a concatenation: what
 others is encoded once for its table, what is its own for all rows of a request at once.
 """
 
+import struct
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
@@ -32,6 +33,7 @@ EXPIRY_MS = 24 * 3_600_000
 """A published value should be asked for again after a day: marks age."""
 _FIVE_BYTES_S = 1 << 28
 """From then on, in 1978, a varint of the seconds has five bytes."""
+_SIX_BYTES_S = 1 << 35
 _TWO_BYTES, _THREE_BYTES = 1 << 14, 1 << 21
 """Below them a varint has two and three bytes; a smaller one may be filled up with zeros."""
 _DISPLAYS_KEPT = 50_000
@@ -54,6 +56,8 @@ _NUMBER = np.dtype(
     [("head", "u1", (4,)), ("digits1", "<u4"), ("digits2", "<u4"), ("digits3", "<u4")]
 )
 """Field 1 of a number of thirteen digits, such as all Chinese mobile numbers."""
+_DOUBLES = struct.Struct("<BdBdBd")
+_PROBABILITIES = PROBABILITY_OF.tolist()
 _FOUR_DIGITS = np.frombuffer(b"".join(b"%04d" % n for n in range(10_000)), dtype="<u4")
 
 MAX_AGE_S = 3_600
@@ -69,7 +73,8 @@ _encoders: WeakKeyDictionary[Table, "TableEncoder"] = WeakKeyDictionary()
 def encode_one(snapshot: Snapshot, key: int, number: str) -> bytes:
     """The Reputation of a number, given in its canonical form and as key."""
     found = snapshot.place(key)
-    return text(1, number) + (UNKNOWN if found is None else encoder_of(found[0]).one(found[1]))
+    head = b"\x0a%c%b" % (len(number), number.encode())
+    return head + (UNKNOWN if found is None else encoder_of(found[0]).one(found[1]))
 
 
 def encode_batch(
@@ -180,17 +185,21 @@ class TableEncoder:
         what, why, issue, kinds, marks, probability, risk, sources, first_s, last_s, shares = (
             packed.rows[row].item()
         )
+        known = self._displays.get(what << 32 | marks)
         parts = [
-            self._display(what, marks), self._why.all[why],
-            integer(10, marks), double(4, float(PROBABILITY_OF[risk])),
-            double(6, float(PROBABILITY_OF[probability])), double(9, sources),
-            self._issue.all[issue],
-        ]  # fmt: skip
+            self._display_of(what, marks) if known is None else known,
+            self._why.list[why],
+            self._issue.list[issue],
+            _DOUBLES.pack(
+                0x21, _PROBABILITIES[risk], 0x31, _PROBABILITIES[probability], 0x49, sources
+            ),
+            integer(10, marks),
+        ]
         for category, share in zip(packed.kinds[kinds].tolist(), shares, strict=True):
             if share:
                 parts.append(_entries(category)[share])
         if last_s:
-            parts += [timestamp(11, first_s * SECOND_MS), timestamp(12, last_s * SECOND_MS)]
+            parts += [_time(11, first_s), _time(12, last_s)]
         return b"".join(parts)
 
     def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> list[list[bytes]]:
@@ -223,6 +232,10 @@ class TableEncoder:
             code, marks if by_marks else 0, disputed=state == int(State.DISPUTED)
         )
         return self._what[what] + text(13, zh) + text(14, en)
+
+    def _display_of(self, what: int, marks: int) -> bytes:
+        """The same from what was made before."""
+        return self._displays_of(np.array([what]), np.array([marks]))[0]
 
     def _displays_of(self, what: npt.NDArray[Any], marks: I64) -> list[bytes]:
         known, wanted = self._displays, (what.astype(np.int64) << 32 | marks).tolist()
@@ -269,10 +282,19 @@ class _Pieces:
     """Encoded entries of a dictionary, and their sizes."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        made = list(pieces)
+        self.list = made = list(pieces)
         self.all = np.empty(len(made), dtype=object)
         self.all[:] = made
         self.sizes = np.fromiter(map(len, made), np.int64, len(made))
+
+
+def _time(field: int, time_s: int) -> bytes:
+    """A Timestamp of whole seconds; the usual one without a call for each varint."""
+    if not _FIVE_BYTES_S <= time_s < _SIX_BYTES_S:
+        return timestamp(field, time_s * SECOND_MS)
+    varint = time_s & 0x7F | (time_s & 0x3F80) << 1 | (time_s & 0x1FC000) << 2
+    varint |= (time_s & 0xFE00000) << 3 | time_s >> 28 << 32 | 0x80808080
+    return (field << 3 | 2 | 6 << 8 | 0x08 << 16 | varint << 24).to_bytes(8, "little")
 
 
 def _result(reputation: bytes) -> bytes:

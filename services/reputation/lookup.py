@@ -9,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.common import rpc
 from services.common.errors import out_of_range
-from services.common.numbering import Cause, format_keys, invalid, parse, parse_column
+from services.common.numbering import Cause, format_keys, invalid, mobile_key, parse, parse_column
 from services.common.wire import check_batch
 from services.reputation import encoding
 from services.reputation.hashes import hash_of
@@ -46,8 +46,12 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
         self, request: pb.GetReputationRequest, context: grpc.ServicerContext
     ) -> bytes:
         """Look one number up."""
-        number = parse(request.number, request.region or "CN")
-        return encoding.encode_one(self._published.snapshot, number.key, number.number)
+        text = request.number
+        key = mobile_key(text) if request.region in ("", "CN") else 0
+        if not key:
+            number = parse(text, request.region or "CN")
+            key, text = number.key, number.number
+        return encoding.encode_one(self._published.snapshot, key, text)
 
     def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Look many numbers up in one version."""
@@ -120,10 +124,17 @@ OUT_BYTES = ("GetReputation", "BatchGetReputations")
 """Methods that give their answer as bytes."""
 
 
-def register(server: grpc.Server, servicer: pb_grpc.ReputationServiceServicer) -> None:
-    """Add the service to a server."""
-    service = pb.DESCRIPTOR.services_by_name["ReputationService"]
-    handlers = {
+QUICK = ("GetReputation", "GetVersion")
+"""Methods that take microseconds."""
+SERVICE = pb.DESCRIPTOR.services_by_name["ReputationService"]
+
+
+def handlers(
+    servicer: pb_grpc.ReputationServiceServicer,
+) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    """The handler of each method that this servicer answers, by its name."""
+    nothing = pb_grpc.ReputationServiceServicer
+    return {
         method.name: grpc.unary_unary_rpc_method_handler(
             getattr(servicer, method.name),
             request_deserializer=_unless(
@@ -133,9 +144,14 @@ def register(server: grpc.Server, servicer: pb_grpc.ReputationServiceServicer) -
                 method.name in OUT_BYTES, GetMessageClass(method.output_type).SerializeToString
             ),
         )
-        for method in service.methods
+        for method in SERVICE.methods
+        if getattr(type(servicer), method.name) is not getattr(nothing, method.name)
     }
-    handler = grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def register(server: grpc.Server, servicer: pb_grpc.ReputationServiceServicer) -> None:
+    """Add the service to a server."""
+    handler = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers(servicer))
     server.add_generic_rpc_handlers((handler,))
 
 

@@ -1,6 +1,7 @@
 """Lookups from several processes on one port, which follow a folder that another process writes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
+from services.cli.certificates import authority_in, issue
 from services.common import rpc
+from services.common.identity.certificates import watched
 from services.reputation.published.packing import NAMES
 from services.reputation.snapshot import flatten
 from services.reputation.state import PublishedState
@@ -31,7 +34,7 @@ ESTABLISHED = 3
 class Lookups:
     """`python -m services lookup` in processes of its own."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "services", "lookup"],
             cwd=ROOT,
@@ -42,6 +45,7 @@ class Lookups:
                 "ZHENGMING_WORKERS": str(workers),
                 "ZHENGMING_STORE": "chdb:/nowhere/that/exists",
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
+                **variables,
             },
             stdout=subprocess.PIPE,
             text=True,
@@ -166,6 +170,77 @@ def test_other_calls_are_refused_as_not_served_here(lookups):
             stub.ListReputations(pb.ListReputationsRequest(), timeout=DEADLINE_S)
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.fixture
+def secured(state, folder, tmp_path):
+    authority, key_ = authority_in(tmp_path)
+    for name in ("zhengming", "app-lan", "ops", "hasty"):
+        issue(tmp_path / name, name, [name, "127.0.0.1"], authority, key_, 9)
+    stranger, strange_key = authority_in(tmp_path / "elsewhere")
+    issue(tmp_path / "stranger", "app-lan", ["app-lan"], stranger, strange_key, 9)
+    shutil.copy(tmp_path / "ca.crt", tmp_path / "stranger" / "ca.crt")
+    (tmp_path / "clients.yaml").write_text(
+        """
+clients:
+  - {name: app-lan, scopes: [vendor]}
+  - {name: ops, scopes: [operator]}
+  - {name: hasty, scopes: [vendor], per_minute: {lookups: 5}}
+"""
+    )
+    running = Lookups(
+        folder,
+        workers=1,
+        ZHENGMING_CERTIFICATES=str(tmp_path / "zhengming"),
+        ZHENGMING_CLIENTS=str(tmp_path / "clients.yaml"),
+    )
+    yield running
+    running.end()
+
+
+def ask_as(name, secured, folder, method="GetReputation"):
+    with rpc.connect(secured.address, watched(folder.parent / name)) as channel:
+        stub = pb_grpc.ReputationServiceStub(channel)
+        if method == "LookupColumns":
+            keys = np.array([key(FIRST)], dtype="<i8").tobytes()
+            return stub.LookupColumns(pb.LookupColumnsRequest(number_keys=keys), timeout=DEADLINE_S)
+        return stub.GetReputation(
+            pb.GetReputationRequest(number=f"+{FIRST}"), timeout=DEADLINE_S, wait_for_ready=False
+        )
+
+
+def test_behind_tls_a_client_with_the_scope_is_answered(secured, folder):
+    assert ask_as("app-lan", secured, folder).mark_count == 1
+    assert len(ask_as("app-lan", secured, folder, "LookupColumns").values) == 8
+
+
+@pytest.mark.parametrize("method", ["GetReputation", "LookupColumns"])
+def test_a_client_without_the_scope_is_told_which(secured, folder, method):
+    with pytest.raises(grpc.RpcError) as caught:
+        ask_as("ops", secured, folder, method)
+
+    error = rpc.to_domain_error(caught.value)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert error is not None
+    assert error.metadata["needs"].startswith("vendor")
+
+
+def test_over_its_quota_a_client_is_told_when_to_come_again(secured, folder):
+    with pytest.raises(grpc.RpcError) as caught:
+        for _ in range(6):
+            ask_as("hasty", secured, folder)
+
+    error = rpc.to_domain_error(caught.value)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error is not None
+    assert int(error.metadata[rpc.RETRY_AFTER]) > 0
+
+
+def test_a_certificate_of_another_authority_is_not_answered(secured, folder):
+    with pytest.raises(grpc.RpcError) as caught:
+        ask_as("stranger", secured, folder)
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 WRITER = """

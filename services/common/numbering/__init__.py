@@ -8,7 +8,7 @@ from services.common.numbering.columns import ParsedColumn, parse_column
 from services.common.numbering.facts import Facts, carriers_of, countries_of, facts, places_of
 from services.common.numbering.keys import format_column, format_keys, kinds_of
 from services.common.numbering.kinds import Cause, Kind
-from services.common.numbering.parser import Number, from_key, invalid, parse
+from services.common.numbering.parser import Number, from_key, invalid, mobile_key, parse
 
 __all__ = [
     "Cause",
@@ -24,6 +24,7 @@ __all__ = [
     "from_key",
     "invalid",
     "kinds_of",
+    "mobile_key",
     "parse",
     "parse_column",
     "places_of",

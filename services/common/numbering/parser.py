@@ -61,24 +61,24 @@ def parse(raw: str | bytes, region: str = "CN") -> Number:
     """
     region = check_region(region)
     text = raw if isinstance(raw, str) else decode(raw)
-    if len(text) == _WIRE_MOBILE_CHARS and text.startswith("+861") and text[1:].isdigit():
-        known = _wire_mobile(text)
-        if known is not None:
-            return known
+    key = mobile_key(text)
+    if key:
+        return Number(key, keys.kind_of(key), text, f"e164:{text}", "CN")
     found, extension = resolve(load_plan(), text, region)
     if found < 0:
         raise invalid(text, Cause(-found))
     return number_of(found, extension)
 
 
-def _wire_mobile(text: str) -> Number | None:
-    """A mobile number in wire form, which is what lookups mostly ask; None where it is none."""
-    if not text.isascii() or text[4] < "3":
-        return None
+def mobile_key(text: str) -> int:
+    """Key of a Chinese mobile number in wire form, which is what lookups mostly ask; else 0."""
+    if len(text) != _WIRE_MOBILE_CHARS or not text.startswith("+861") or not text.isascii():
+        return 0
+    if not text[1:].isdigit() or text[4] < "3":
+        return 0
     if not load_plan().allocation[int(text[3:10]) - FIRST_SEGMENT]:
-        return None
-    key = keys.e164_key(int(text[1:]))
-    return Number(key, keys.kind_of(key), text, f"e164:{text}", "CN")
+        return 0
+    return keys.e164_key(int(text[1:]))
 
 
 def from_key(key: int) -> Number:

@@ -1,0 +1,160 @@
+"""A gRPC server on an event loop, for methods that answer from memory.
+
+grpc.server hands every call to a thread and back, which costs more than such an answer itself. Here
+a quick method answers on the loop; any other runs in a thread, so that none waits for it.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent import futures
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from services.common import rpc
+from services.common.errors import DomainError, Unavailable
+
+log = logging.getLogger(__name__)
+
+START_S = 30.0
+THREADS = 4
+
+
+class Running:
+    """A started server, its loop in a thread of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+        self._loop, self._thread = loop, thread
+        self._server: grpc.aio.Server | None = None
+        self._checks = health.aio.HealthServicer()
+        self.ports: tuple[int, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """Of the first door."""
+        return self.ports[0]
+
+    async def begin(
+        self,
+        service: str,
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]],
+        doors: Sequence[rpc.Door],
+        shared: bool,
+    ) -> None:
+        """Listen behind the doors.
+
+        Raises:
+            Unavailable: ADDRESS_IN_USE.
+        """
+        options = [*rpc.OPTIONS, ("grpc.so_reuseport", int(shared))]
+        server = self._server = grpc.aio.server(options=options)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._checks, server)
+        self.ports = tuple(rpc.open_door(server, door) for door in doors)
+        await server.start()
+        await self._checks.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def _end(self, grace_s: float) -> None:
+        if self._server is not None:
+            await self._checks.enter_graceful_shutdown()
+            await self._server.stop(grace_s)
+
+    def stop(self, grace_s: float) -> None:
+        """Tell clients to go elsewhere, finish running calls, at most for grace_s seconds."""
+        asyncio.run_coroutine_threadsafe(self._end(grace_s), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+def start(
+    service: str,
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]],
+    quick: Collection[str],
+    doors: Sequence[rpc.Door],
+    guard: grpc.ServerInterceptor | None = None,
+    shared: bool = False,
+) -> Running:
+    """Serve one service of unary methods.
+
+    Args:
+        service: its full name.
+        handlers: by method, such as a grpc.server takes; they may ask a context who calls, no more.
+        quick: methods that never wait and answer at once.
+        doors: where.
+        guard: asked before every handler.
+        shared: several processes listen on the port.
+
+    Raises:
+        Unavailable: ADDRESS_IN_USE.
+    """
+    pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc")
+    answering = {
+        name: _on_loop(_guarded(handler, f"/{service}/{name}", guard), name in quick, pool)
+        for name, handler in handlers.items()
+    }
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run, args=(loop,), name="rpc loop", daemon=True)
+    thread.start()
+    running = Running(loop, thread)
+    begun = asyncio.run_coroutine_threadsafe(running.begin(service, answering, doors, shared), loop)
+    try:
+        begun.result(START_S)
+    except Unavailable:
+        running.stop(0)
+        raise
+    return running
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def _guarded(
+    handler: grpc.RpcMethodHandler[Any, Any], method: str, guard: grpc.ServerInterceptor | None
+) -> Any:
+    if guard is None:
+        return handler
+    return guard.intercept_service(lambda _details: handler, _Details(method))
+
+
+class _Details(grpc.HandlerCallDetails):
+    """Of a call, what a guard asks when it wraps a handler."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+def _on_loop(
+    handler: Any, is_quick: bool, pool: futures.Executor
+) -> grpc.RpcMethodHandler[Any, Any]:
+    inner: Callable[[Any, Any], Any] = handler.unary_unary
+
+    async def at_once(request: Any, context: Any) -> Any:
+        try:
+            return inner(request, context)
+        except Exception as error:
+            return await _abort(context, error)
+
+    async def in_thread(request: Any, context: Any) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, inner, request, context)
+        except Exception as error:
+            return await _abort(context, error)
+
+    answer: Callable[[Any, Any], Awaitable[Any]] = at_once if is_quick else in_thread
+    return grpc.unary_unary_rpc_method_handler(
+        answer, handler.request_deserializer, handler.response_serializer
+    )
+
+
+async def _abort(context: Any, error: Exception) -> Any:
+    if isinstance(error, DomainError):
+        status = rpc.to_status(error)
+        return await context.abort(status.code, status.details, status.trailing_metadata)
+    log.error("call failed", exc_info=error)
+    return await context.abort(grpc.StatusCode.INTERNAL, "internal error")
