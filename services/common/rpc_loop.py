@@ -40,7 +40,7 @@ class Running:
     async def begin(
         self,
         service: str,
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]],
+        handlers: "dict[str, grpc.RpcMethodHandler[Any, Any]]",
         doors: Sequence[rpc.Door],
         shared: bool,
     ) -> None:
@@ -71,7 +71,7 @@ class Running:
 
 def start(
     service: str,
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]],
+    handlers: "dict[str, grpc.RpcMethodHandler[Any, Any]]",
     quick: Collection[str],
     doors: Sequence[rpc.Door],
     guard: grpc.ServerInterceptor | None = None,
@@ -114,7 +114,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _guarded(
-    handler: grpc.RpcMethodHandler[Any, Any], method: str, guard: grpc.ServerInterceptor | None
+    handler: "grpc.RpcMethodHandler[Any, Any]", method: str, guard: grpc.ServerInterceptor | None
 ) -> Any:
     if guard is None:
         return handler
@@ -131,7 +131,7 @@ class _Details(grpc.HandlerCallDetails):
 
 def _on_loop(
     handler: Any, is_quick: bool, pool: futures.Executor
-) -> grpc.RpcMethodHandler[Any, Any]:
+) -> "grpc.RpcMethodHandler[Any, Any]":
     inner: Callable[[Any, Any], Any] = handler.unary_unary
 
     async def at_once(request: Any, context: Any) -> Any:

@@ -131,7 +131,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ReputationService"]
 
 def handlers(
     servicer: pb_grpc.ReputationServiceServicer,
-) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
     """The handler of each method that this servicer answers, by its name."""
     nothing = pb_grpc.ReputationServiceServicer
     return {
