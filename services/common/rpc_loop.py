@@ -7,7 +7,7 @@ a quick method answers on the loop; any other runs in a thread, so that none wai
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -72,7 +72,7 @@ class Running:
 def start(
     service: str,
     handlers: "dict[str, grpc.RpcMethodHandler[Any, Any]]",
-    quick: Collection[str],
+    quick: Mapping[str, int],
     doors: Sequence[rpc.Door],
     guard: grpc.ServerInterceptor | None = None,
     shared: bool = False,
@@ -82,7 +82,8 @@ def start(
     Args:
         service: its full name.
         handlers: by method, such as a grpc.server takes; they may ask a context who calls, no more.
-        quick: methods that never wait and answer at once.
+        quick: methods that never wait and answer at once, and up to how many bytes of
+            request, where they take it as bytes.
         doors: where.
         guard: asked before every handler.
         shared: several processes listen on the port.
@@ -92,7 +93,7 @@ def start(
     """
     pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc")
     answering = {
-        name: _on_loop(_guarded(handler, f"/{service}/{name}", guard), name in quick, pool)
+        name: _on_loop(_guarded(handler, f"/{service}/{name}", guard), quick.get(name, -1), pool)
         for name, handler in handlers.items()
     }
     loop = asyncio.new_event_loop()
@@ -130,7 +131,7 @@ class _Details(grpc.HandlerCallDetails):
 
 
 def _on_loop(
-    handler: Any, is_quick: bool, pool: futures.Executor
+    handler: Any, quick_bytes: int, pool: futures.Executor
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     inner: Callable[[Any, Any], Any] = handler.unary_unary
 
@@ -146,7 +147,12 @@ def _on_loop(
         except Exception as error:
             return await _abort(context, error)
 
-    answer: Callable[[Any, Any], Awaitable[Any]] = at_once if is_quick else in_thread
+    async def by_size(request: bytes, context: Any) -> Any:
+        return await (at_once if len(request) <= quick_bytes else in_thread)(request, context)
+
+    answer: Callable[[Any, Any], Awaitable[Any]] = in_thread if quick_bytes < 0 else at_once
+    if quick_bytes >= 0 and handler.request_deserializer is None:
+        answer = by_size
     return grpc.unary_unary_rpc_method_handler(
         answer, handler.request_deserializer, handler.response_serializer
     )

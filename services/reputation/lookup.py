@@ -124,8 +124,8 @@ OUT_BYTES = ("GetReputation", "BatchGetReputations")
 """Methods that give their answer as bytes."""
 
 
-QUICK = ("GetReputation", "GetVersion")
-"""Methods that take microseconds."""
+QUICK = {"GetReputation": 0, "GetVersion": 0, "BatchGetReputations": 32_768}
+"""Methods that take microseconds; batches of up to about 2,000 numbers, two milliseconds."""
 SERVICE = pb.DESCRIPTOR.services_by_name["ReputationService"]
 
 

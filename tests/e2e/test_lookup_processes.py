@@ -243,6 +243,21 @@ def test_a_certificate_of_another_authority_is_not_answered(secured, folder):
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("count", [3, 3_000])
+def test_small_and_large_batches_get_the_same_answers(lookups, count):
+    texts = [f"+{FIRST + i}" for i in range(count - 1)] + ["no number"]
+    with rpc.connect(lookups.address) as channel:
+        stub = pb_grpc.ReputationServiceStub(channel)
+
+        answer = stub.BatchGetReputations(
+            pb.BatchGetReputationsRequest(numbers=texts), timeout=DEADLINE_S
+        )
+
+    assert [result.reputation.number for result in answer.results[:-1]] == texts[:-1]
+    assert [result.reputation.mark_count for result in answer.results[:2]] == [1, 1]
+    assert answer.results[-1].HasField("error")
+
+
 WRITER = """
 import sys
 from pathlib import Path
