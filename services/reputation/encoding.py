@@ -67,14 +67,20 @@ SHORT_AGE_S = 300
 nothing is known for about as long (negativeCacheDuration)."""
 UNKNOWN = integer(2, int(State.UNKNOWN)) + integer(21, SHORT_AGE_S)
 """A Reputation without its number, of a number that nothing is known of."""
-_encoders: WeakKeyDictionary[Table, "TableEncoder"] = WeakKeyDictionary()
+_encoders: dict[bool, WeakKeyDictionary[Table, "TableEncoder"]] = {
+    making: WeakKeyDictionary() for making in (False, True)
+}
 
 
-def encode_one(snapshot: Snapshot, key: int, number: str) -> bytes:
-    """The Reputation of a number, given in its canonical form and as key."""
+def encode_one(snapshot: Snapshot, key: int, number: str, making: bool = True) -> bytes:
+    """The Reputation of a number, given in its canonical form and as key.
+
+    Args:
+        making: with the fields scopes.MAKING.
+    """
     found = snapshot.place(key)
     head = b"\x0a%c%b" % (len(number), number.encode())
-    return head + (UNKNOWN if found is None else encoder_of(found[0]).one(found[1]))
+    return head + (UNKNOWN if found is None else encoder_of(found[0], making).one(found[1]))
 
 
 def encode_batch(
@@ -82,6 +88,7 @@ def encode_batch(
     keys: I64,
     errors: dict[int, bytes],
     fields: npt.NDArray[np.uint8] | None = None,
+    making: bool = True,
 ) -> bytes:
     """The results of a BatchGetReputationsResponse, in the order asked.
 
@@ -89,19 +96,20 @@ def encode_batch(
         keys: (n,); 0 where there is an error.
         errors: by place, a google.rpc.Status instead of a reputation.
         fields: (n, size), field 1 of each Reputation, where the caller has it already.
+        making: with the fields scopes.MAKING.
     """
     found = snapshot.places(keys)
     fields = _number_fields(keys) if fields is None else fields
     if fields is not None and len(found) == 1 and len(found[0][1]) == len(keys):
         layer, _, rows = found[0]
         return b"".join(
-            chain.from_iterable(zip(*encoder_of(layer).many(fields, rows), strict=True))
+            chain.from_iterable(zip(*encoder_of(layer, making).many(fields, rows), strict=True))
         )
     results = np.full((len(keys), PIECES), b"", dtype=object)
     left = np.ones(len(keys), dtype=bool)
     for layer, which, rows in found:
         left[which] = False
-        encoder = encoder_of(layer)
+        encoder = encoder_of(layer, making)
         if fields is not None:
             for at, column in enumerate(encoder.many(fields[which], rows)):
                 results[which, at] = column
@@ -142,11 +150,11 @@ def _unknown_head(size: int) -> bytes:
     return whole[: len(whole) - size - len(UNKNOWN)]
 
 
-def encoder_of(table: Table) -> "TableEncoder":
+def encoder_of(table: Table, making: bool = True) -> "TableEncoder":
     """The encoder of a table; two threads may make it twice, which does no harm."""
-    known = _encoders.get(table)
+    known = _encoders[making].get(table)
     if known is None:
-        known = _encoders[table] = TableEncoder(table)
+        known = _encoders[making][table] = TableEncoder(table, making)
     return known
 
 
@@ -157,7 +165,7 @@ PIECES = 5
 class TableEncoder:
     """The pieces of one table's rows."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, making: bool = True) -> None:
         packed = self._packed = table.packed
         self._says = [
             (category_code(category), state) for category, _, state, _, _ in packed.what.tolist()
@@ -168,12 +176,12 @@ class TableEncoder:
         ]
         self._why = _Pieces(
             b"".join(text(8, code) for code in packed.texts[reasons].split(";"))
-            + text(20, packed.texts[rule])
+            + (text(20, packed.texts[rule]) if making else b"")
             for rule, reasons in packed.why.tolist()
         )
         self._issue = _Pieces(
             integer(16, version) + timestamp(17, update_ms) + timestamp(18, update_ms + EXPIRY_MS)
-            + text(19, packed.texts[model])
+            + (text(19, packed.texts[model]) if making else b"")
             for version, update_ms, model in packed.issue.tolist()
         )  # fmt: skip
         self._displays: dict[int, bytes] = {}

@@ -9,12 +9,14 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.common import rpc
 from services.common.errors import out_of_range
+from services.common.identity.caller import caller
 from services.common.numbering import Cause, format_keys, invalid, mobile_key, parse, parse_column
 from services.common.wire import check_batch
 from services.reputation import encoding
 from services.reputation.hashes import hash_of
 from services.reputation.packets import read_batch
 from services.reputation.protobuf import integer
+from services.reputation.scopes import sees_making
 from services.reputation.snapshot import Snapshot
 from services.reputation.values import values_of
 from zhengming.reputation.v1 import reputation_pb2 as pb
@@ -51,7 +53,7 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
         if not key:
             number = parse(text, request.region or "CN")
             key, text = number.key, number.number
-        return encoding.encode_one(self._published.snapshot, key, text)
+        return encoding.encode_one(self._published.snapshot, key, text, sees_making(caller()))
 
     def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Look many numbers up in one version."""
@@ -65,7 +67,7 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
                 error = invalid(asked.text(place), Cause(int(found.causes[place])))
                 errors[place] = rpc.to_status_proto(error).SerializeToString()
         snapshot = self._published.snapshot
-        results = encoding.encode_batch(snapshot, keys, errors, asked.fields)
+        results = encoding.encode_batch(snapshot, keys, errors, asked.fields, sees_making(caller()))
         return results + integer(2, snapshot.version)
 
     def LookupColumns(

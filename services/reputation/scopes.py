@@ -1,41 +1,46 @@
 """Which fields of an answer a caller may see, by its scopes (DESIGN section 9). Pure."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
-from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
+from services.common.identity.clients import Client
+from zhengming.reputation.v1 import reputation_pb2 as pb
+from zhengming.type.v1.evidence_pb2 import Evidence
 
-OPEN = (
-    "number", "state", "level", "category", "display_text_zh", "display_text_en", "version",
-    "expire_time", "max_age_s",
-)  # fmt: skip
-"""What anybody may see: what a handset shows."""
-JUDGEMENT = (
-    "risk", "probability", "distribution", "reasons", "mark_count", "first_mark_time",
-    "last_mark_time", "effective_sources", "update_time", "epoch",
-)  # fmt: skip
-"""How sure it is, and why."""
 MAKING = ("model_version", "rule")
-"""What decided."""
-FIELDS = {
-    "vendor": (*OPEN, *JUDGEMENT),
-    "carrier": (*OPEN, *JUDGEMENT),
-    "reviewer": (*OPEN, *JUDGEMENT, *MAKING),
-    "auditor": (*OPEN, *JUDGEMENT, *MAKING),
-    "authority": (*OPEN, *JUDGEMENT, *MAKING),
-    "operator": (*OPEN, *MAKING),
-}
-"""Fields of a Reputation by scope."""
+"""Fields of a Reputation that say what decided. They are for those who judge: whoever knows which
+rule of which version decided can feel for its edges."""
+JUDGING = frozenset({"reviewer", "auditor", "authority", "service"})
 
 
-def visible(scopes: Collection[str]) -> FieldMask:
-    """The fields of a Reputation that a caller with these scopes may see; unknown ones add none."""
-    fields = {*OPEN, *(field for scope in scopes for field in FIELDS.get(scope, ()))}
-    return FieldMask(paths=sorted(fields))
+def sees_making(client: Client | None) -> bool:
+    """Whether a caller sees them; without a guard anybody does."""
+    return client is None or bool(client.scopes & JUDGING)
 
 
-def masked(message: Message, mask: FieldMask) -> Message:
-    """A copy of a message with the fields of a mask alone."""
-    kept = type(message)()
-    mask.MergeMessage(message, kept)
-    return kept
+def cut(
+    explained: pb.ExplainReputationResponse, client: Client | None
+) -> pb.ExplainReputationResponse:
+    """An explanation as a caller may see it.
+
+    Others than judges are told what their own source says; of the others, what they say without
+    their names, and not how much each is believed: a vendor sees its own only.
+    """
+    if client is None or sees_making(client):
+        return explained
+    for field in MAKING:
+        explained.reputation.ClearField(field)
+    explained.ClearField("accuracy_run_id")
+    own = [e for e in explained.evidence if e.source == client.acts_as]
+    others = [e for e in explained.evidence if e.source != client.acts_as]
+    explained.ClearField("evidence")
+    explained.evidence.extend([*own, *_nameless(others)])
+    return explained
+
+
+def _nameless(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Marks by category: neither who made them nor in whose words."""
+    found: dict[str, Evidence] = {}
+    for each in evidence:
+        known = found.setdefault(each.category, Evidence(category=each.category))
+        known.mark_count += each.mark_count
+    return list(found.values())

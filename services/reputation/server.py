@@ -5,6 +5,7 @@ import numpy as np
 from google.longrunning import operations_pb2
 
 from services.common.errors import InvalidArgument, NotFound, out_of_range
+from services.common.identity.caller import caller
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
@@ -14,6 +15,7 @@ from services.reputation.lookup import LookupServicer
 from services.reputation.published.packing import Columns
 from services.reputation.published.table import of_columns
 from services.reputation.publisher import LIVE, Publisher
+from services.reputation.scopes import cut, sees_making
 from services.reputation.snapshot import Snapshot, flatten
 from services.reputation.state import PublishedState
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc
@@ -57,7 +59,7 @@ class ReputationServicer(LookupServicer):
             answer.former_mark_count = found.posteriors[0].former_mark_count
             answer.quarantined_mark_count = found.posteriors[0].quarantined_mark_count
             answer.accuracy_run_id = found.accuracy_run_id
-        return answer
+        return cut(answer, caller())
 
     def GetReputationAsOf(
         self, request: pb.GetReputationAsOfRequest, context: grpc.ServicerContext
@@ -79,7 +81,7 @@ class ReputationServicer(LookupServicer):
         was = Snapshot(version, layers=(of_columns(rows),))
         answer = pb.GetReputationAsOfResponse(
             reputation=pb.Reputation.FromString(
-                encoding.encode_one(was, number.key, number.number)
+                encoding.encode_one(was, number.key, number.number, sees_making(caller()))
             ),
             version=version,
         )

@@ -175,7 +175,7 @@ def test_other_calls_are_refused_as_not_served_here(lookups):
 @pytest.fixture
 def secured(state, folder, tmp_path):
     authority, key_ = authority_in(tmp_path)
-    for name in ("zhengming", "app-lan", "ops", "hasty"):
+    for name in ("zhengming", "app-lan", "judge", "ops", "hasty"):
         issue(tmp_path / name, name, [name, "127.0.0.1"], authority, key_, 9)
     stranger, strange_key = authority_in(tmp_path / "elsewhere")
     issue(tmp_path / "stranger", "app-lan", ["app-lan"], stranger, strange_key, 9)
@@ -184,6 +184,7 @@ def secured(state, folder, tmp_path):
         """
 clients:
   - {name: app-lan, scopes: [vendor]}
+  - {name: judge, scopes: [reviewer]}
   - {name: ops, scopes: [operator]}
   - {name: hasty, scopes: [vendor], per_minute: {lookups: 5}}
 """
@@ -212,6 +213,16 @@ def ask_as(name, secured, folder, method="GetReputation"):
 def test_behind_tls_a_client_with_the_scope_is_answered(secured, folder):
     assert ask_as("app-lan", secured, folder).mark_count == 1
     assert len(ask_as("app-lan", secured, folder, "LookupColumns").values) == 8
+
+
+def test_what_decided_is_shown_to_those_who_judge(secured, folder):
+    judged, sold = (ask_as(name, secured, folder) for name in ("judge", "app-lan"))
+
+    assert judged.rule
+    assert not sold.rule
+    judged.ClearField("rule")
+    judged.ClearField("model_version")
+    assert sold == judged
 
 
 @pytest.mark.parametrize("method", ["GetReputation", "LookupColumns"])

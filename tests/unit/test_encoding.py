@@ -15,6 +15,7 @@ from services.reputation.lookup import LookupServicer
 from services.reputation.packets import read_batch
 from services.reputation.published.packing import NAMES, Columns, rounded
 from services.reputation.published.table import of_columns
+from services.reputation.scopes import MAKING
 from services.reputation.snapshot import Snapshot
 from zhengming.reputation.v1 import reputation_pb2 as pb
 
@@ -142,6 +143,10 @@ def test_a_batch_and_single_lookups_say_what_is_published(below, above, asked):
         assert result.reputation == expected(raw, model.get(key))
         one = pb.Reputation.FromString(encoding.encode_one(snapshot, key, raw))
         assert one == result.reputation
+        bare = pb.Reputation.FromString(encoding.encode_one(snapshot, key, raw, making=False))
+        for field in MAKING:
+            one.ClearField(field)
+        assert bare == one
 
 
 mobiles = st.one_of(

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.common.clock import Clock
 from services.common.errors import DomainError, Unauthenticated
+from services.common.identity import caller
 from services.common.identity.clients import Client, read_clients
 from services.common.identity.policy import NOBODY, Permission, load
 from services.common.identity.tokens import read_keys, subject
@@ -151,7 +152,9 @@ class GuardInterceptor(grpc.ServerInterceptor):
         guard = self._guard
 
         def one(request: Any, context: Any) -> Any:
-            guard.take(guard.admit(context, method), method, request)
+            client = guard.admit(context, method)
+            guard.take(client, method, request)
+            caller.enter(client)
             return (handler.unary_unary or handler.unary_stream)(request, context)
 
         def many(requests: Iterator[Any], context: Any) -> Any:
