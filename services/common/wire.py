@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from services.common.clock import Clock
 from services.common.errors import InvalidArgument
+from zhengming.reputation.v1 import reputation_pb2
 
 
 def check_batch(count: int, maximum: int, field: str) -> None:
@@ -59,3 +60,15 @@ def category_code(category: int) -> str:
 def category_id(code: str) -> int:
     """Id of a category code, 0 for none."""
     return int(code[1:]) if code else 0
+
+
+MAKING = ("model_version", "rule")
+"""Fields of a Reputation that say what decided. They are for those who judge: whoever knows which
+rule of which version decided can feel for its edges."""
+
+
+def without_making(reputation: reputation_pb2.Reputation) -> reputation_pb2.Reputation:
+    """The same message, without what decided."""
+    for field in MAKING:
+        reputation.ClearField(field)
+    return reputation

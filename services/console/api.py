@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from services.common import rpc
 from services.common.errors import InvalidArgument
-from services.common.wire import check_batch
+from services.common.wire import check_batch, without_making
 from services.console import limits, web
 from services.console.accounts import Account
 from services.console.web import CALL_S, Refused, site
@@ -27,6 +27,8 @@ from zhengming.reputation.v1 import reputation_pb2
 
 pages = flask.Blueprint("api", __name__, url_prefix="/api/v1")
 
+JUDGES = ("reviewer", "auditor", "authority")
+"""Roles that are shown which rule and model decided."""
 MAX_LOOKUPS = 1_000
 MAX_MARKS = 1_000
 REMEMBERED_S = 300
@@ -51,11 +53,10 @@ def description() -> dict[str, Any]:
 def reputation(number: str) -> Any:
     """Look one number up."""
     web.limit(limits.LOOKUP)
-    return _answer(
-        site().upstream.reputation.GetReputation(
-            reputation_pb2.GetReputationRequest(number=number), timeout=CALL_S
-        )
+    found = site().upstream.reputation.GetReputation(
+        reputation_pb2.GetReputationRequest(number=number), timeout=CALL_S
     )
+    return _answer(without_making(found))
 
 
 @pages.get("/numbers/<number>")
@@ -78,7 +79,12 @@ def reputations() -> Any:
     request = _read(reputation_pb2.BatchGetReputationsRequest())
     check_batch(len(request.numbers), MAX_LOOKUPS, "numbers")
     site().limits.take(limits.BATCH, account.name)
-    return _answer(site().upstream.reputation.BatchGetReputations(request, timeout=CALL_S))
+    answer = site().upstream.reputation.BatchGetReputations(request, timeout=CALL_S)
+    if account.role not in JUDGES:
+        for result in answer.results:
+            if result.HasField("reputation"):
+                without_making(result.reputation)
+    return _answer(answer)
 
 
 @pages.post("/marks")

@@ -183,7 +183,10 @@ def sample() -> Any:
 @pages.get("/campaigns")
 def campaigns() -> Any:
     """Numbers that seem to be worked together."""
-    require("reviewer", "auditor")
+    account = require("reviewer", "auditor")
+    site().upstream.disputes.RecordAccess(
+        pb.RecordAccessRequest(reader=account.name, what="campaigns"), timeout=CALL_S
+    )
     try:
         listed = similar.campaigns(flask.request.args.get("page", "")[:64])
     except grpc.RpcError as error:

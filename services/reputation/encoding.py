@@ -76,7 +76,7 @@ def encode_one(snapshot: Snapshot, key: int, number: str, making: bool = True) -
     """The Reputation of a number, given in its canonical form and as key.
 
     Args:
-        making: with the fields scopes.MAKING.
+        making: with the fields wire.MAKING.
     """
     found = snapshot.place(key)
     head = b"\x0a%c%b" % (len(number), number.encode())
@@ -96,7 +96,7 @@ def encode_batch(
         keys: (n,); 0 where there is an error.
         errors: by place, a google.rpc.Status instead of a reputation.
         fields: (n, size), field 1 of each Reputation, where the caller has it already.
-        making: with the fields scopes.MAKING.
+        making: with the fields wire.MAKING.
     """
     found = snapshot.places(keys)
     fields = _number_fields(keys) if fields is None else fields

@@ -3,17 +3,16 @@
 from collections.abc import Iterable
 
 from services.common.identity.clients import Client
+from services.common.wire import without_making
 from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.type.v1.evidence_pb2 import Evidence
 
-MAKING = ("model_version", "rule")
-"""Fields of a Reputation that say what decided. They are for those who judge: whoever knows which
-rule of which version decided can feel for its edges."""
 JUDGING = frozenset({"reviewer", "auditor", "authority", "service"})
+"""Scopes of those who judge."""
 
 
 def sees_making(client: Client | None) -> bool:
-    """Whether a caller sees them; without a guard anybody does."""
+    """Whether a caller sees what decided (wire.MAKING); without a guard anybody does."""
     return client is None or bool(client.scopes & JUDGING)
 
 
@@ -27,8 +26,7 @@ def cut(
     """
     if client is None or sees_making(client):
         return explained
-    for field in MAKING:
-        explained.reputation.ClearField(field)
+    without_making(explained.reputation)
     explained.ClearField("accuracy_run_id")
     own = [e for e in explained.evidence if e.source == client.acts_as]
     others = [e for e in explained.evidence if e.source != client.acts_as]

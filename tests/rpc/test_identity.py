@@ -26,7 +26,7 @@ from services.common.identity.tokens import AUDIENCE
 from services.common.store import ChdbStore
 from services.configuration import Configuration
 from tests.services_in_process import BEGAN_MS, SetClock
-from zhengming.arbitration.v1 import arbitration_pb2
+from zhengming.arbitration.v1 import arbitration_pb2, notice_pb2
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
 from zhengming.scoring.v1 import scoring_pb2
@@ -183,6 +183,20 @@ def test_who_lacks_the_scope_is_told_which_one_it_needs(secured, client, call, n
         (
             lambda s: s.arbitration.GetScorecard(
                 arbitration_pb2.GetScorecardRequest(source="app-sun")
+            ),
+            "source",
+        ),
+        (
+            lambda s: s.notices.ListNoticeTargets(
+                notice_pb2.ListNoticeTargetsRequest(source="app-sun", reader="x")
+            ),
+            "source",
+        ),
+        (
+            lambda s: s.notices.CreateNoticeTarget(
+                notice_pb2.CreateNoticeTargetRequest(
+                    holder="某某公司", url="https://a.example/", created_by="x"
+                )
             ),
             "source",
         ),

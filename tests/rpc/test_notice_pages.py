@@ -37,7 +37,32 @@ def case_number(client):
     return answer.get_json()["case_number"]
 
 
-def test_the_operator_alone_sees_and_adds_addresses(services, accounts, client):  # noqa: F811
+def test_a_vendor_keeps_the_addresses_of_its_own_source(services, accounts, client):  # noqa: F811
+    olga = logged_in(client, "olga")
+    post(olga, "/notices", {"party": "source", "name": "app-two", "url": f"{HOOK}/two"})
+    vic = logged_in(application(services, accounts).test_client(), "vic")
+
+    added = post(
+        vic,
+        "/notices",
+        {"party": "holder", "name": "某某银行", "url": f"{HOOK}/one"},
+        follow_redirects=True,
+    ).text
+    target = added.split('name="target" value="')[1].split('"')[0]
+    page = vic.get(f"/notices/{target}")
+    removed = post(
+        vic, "/notices", {"target": target, "action": "remove"}, follow_redirects=True
+    ).text
+
+    assert "app-one" in added
+    assert f"{HOOK}/one" in added
+    assert "某某银行" not in added
+    assert f"{HOOK}/two" not in added
+    assert page.status_code == 200
+    assert f"{HOOK}/one" not in removed
+
+
+def test_the_operator_sees_and_adds_addresses_and_a_reviewer_does_not(services, accounts, client):  # noqa: F811
     olga = logged_in(client, "olga")
     added = post(
         olga,

@@ -351,6 +351,43 @@ def test_a_case_shows_and_removes_its_own_targets_alone(services, number, receiv
     assert not services.stubs.notices.ListNoticeTargets(request).targets
 
 
+def test_a_source_shows_retries_and_removes_its_own_targets_alone(services, number, receiver):
+    own = create(services, receiver.url, source="app-one")
+    other = create(services, receiver.url, source="app-two")
+    request = pb.ListNoticeTargetsRequest(reader="v", source="app-one")
+    stub = services.stubs.notices
+
+    shown = stub.ListNoticeTargets(request).targets
+    refused = [
+        reason_of(call, asked)
+        for call, asked in (
+            (
+                stub.DeleteNoticeTarget,
+                pb.DeleteNoticeTargetRequest(
+                    target_id=other.target_id, removed_by="v", source="app-one"
+                ),
+            ),
+            (
+                stub.ListNotices,
+                pb.ListNoticesRequest(target_id=other.target_id, reader="v", source="app-one"),
+            ),
+            (
+                stub.RetryNotices,
+                pb.RetryNoticesRequest(target_id=other.target_id, asked_by="v", source="app-one"),
+            ),
+        )
+    ]
+    stub.RetryNotices(
+        pb.RetryNoticesRequest(target_id=own.target_id, asked_by="v", source="app-one")
+    )
+    remove(services, own.target_id, removed_by="v", source="app-one")
+
+    assert [t.target_id for t in shown] == [own.target_id]
+    assert refused == ["NOTICE_TARGET_NOT_FOUND"] * 3
+    assert not stub.ListNoticeTargets(request).targets
+    assert other.target_id in [t.target_id for t in listed(services)]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

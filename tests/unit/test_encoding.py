@@ -9,13 +9,12 @@ from services.common import rpc
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse
 from services.common.taxonomy import standard
-from services.common.wire import category_code
+from services.common.wire import MAKING, category_code
 from services.reputation import encoding, texts
 from services.reputation.lookup import LookupServicer
 from services.reputation.packets import read_batch
 from services.reputation.published.packing import NAMES, Columns, rounded
 from services.reputation.published.table import of_columns
-from services.reputation.scopes import MAKING
 from services.reputation.snapshot import Snapshot
 from zhengming.reputation.v1 import reputation_pb2 as pb
 

@@ -3,7 +3,8 @@
 import pytest
 
 from services.common.identity.clients import Client
-from services.reputation.scopes import MAKING, cut, sees_making
+from services.common.wire import MAKING
+from services.reputation.scopes import cut, sees_making
 from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.type.v1.evidence_pb2 import Evidence
 

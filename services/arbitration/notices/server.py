@@ -98,6 +98,7 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
         else:
             reader = requests.text(request.reader, "reader", requests.MAX_NAME)
             self._cases.record_read(reader, "notice targets")
+            known = [t for t in known if _is_of(t, request.source)]
         counts = queries.counts(self._store) if known else {}
         return pb.ListNoticeTargetsResponse(
             targets=[_message(t, counts.get(t.target_id, {})) for t in known]
@@ -113,7 +114,7 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
         else:
             removed_by = requests.text(request.removed_by, "removed_by", requests.MAX_NAME)
         with self._writing:
-            target = self._target(request.target_id)
+            target = self._target(request.target_id, request.source)
             if name and (target.party, target.name) != (Party.APPLICANT, name):
                 raise _not_found(request.target_id)
             self._record(target, "removed", removed_by)
@@ -127,7 +128,7 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
     ) -> pb.ListNoticesResponse:
         """Show notices."""
         reader = requests.text(request.reader, "reader", requests.MAX_NAME)
-        target = self._target(request.target_id)
+        target = self._target(request.target_id, request.source)
         self._cases.record_read(reader, f"notices of {target.target_id}")
         rows = queries.newest(self._store, target.target_id, int(request.state), MAX_NOTICES)
         return pb.ListNoticesResponse(notices=[_notice(row) for row in rows])
@@ -137,7 +138,7 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
     ) -> pb.RetryNoticesResponse:
         """Begin dead notices anew."""
         asked_by = requests.text(request.asked_by, "asked_by", requests.MAX_NAME)
-        target, now_ms = self._target(request.target_id), self._clock()
+        target, now_ms = self._target(request.target_id, request.source), self._clock()
         rows = queries.newest(self._store, target.target_id, int(State.DEAD), MAX_NOTICES)
         if rows:
             self._record(target, "retried", asked_by)
@@ -154,10 +155,10 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
             self._courier.wake()
         return pb.RetryNoticesResponse(notice_count=len(rows))
 
-    def _target(self, wanted: str) -> Target:
+    def _target(self, wanted: str, source: str) -> Target:
         name = requests.text(wanted, "target_id", 40)
         for target in queries.targets(self._store):
-            if target.target_id == name:
+            if target.target_id == name and _is_of(target, source):
                 return target
         raise _not_found(name)
 
@@ -171,6 +172,11 @@ class NoticeServicer(pb_grpc.NoticeServiceServicer):
             details={"target": target.target_id, "party": target.party.name},
         )
         self._cases.record(step, target.number)
+
+
+def _is_of(target: Target, source: str) -> bool:
+    """Whether a target may be seen as this source; by staff, as "", every one."""
+    return not source or (target.party, target.name) == (Party.SOURCE, source)
 
 
 def _not_found(wanted: str) -> NotFound:
