@@ -146,6 +146,8 @@ class Histories(RuleBasedStateMachine):
                     assert error.reason == "FEED_DIGEST_MISMATCH"
                     assert fault == "spoilt"
                     copy = None
+                else:
+                    assert Digest.of(copy.rows).sha256.hex() in self.issued[name]
             self.service.fault = ""
         assert copy is not None
         rows, shown = to_rows(flatten(self.state.snapshot))
