@@ -147,7 +147,8 @@ class Histories(RuleBasedStateMachine):
                     assert fault == "spoilt"
                     copy = None
                 else:
-                    assert Digest.of(copy.rows).sha256.hex() in self.issued[name]
+                    assert copy.head.state_sha256 in self.issued[name]
+                    assert Digest.of(copy.rows).sha256.hex() == copy.head.state_sha256
             self.service.fault = ""
         assert copy is not None
         rows, shown = to_rows(flatten(self.state.snapshot))
