@@ -19,11 +19,8 @@ U64 = npt.NDArray[np.uint64]
 
 
 def _only(numbers: I64 | None) -> str:
-    return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
-
-
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    return {} if numbers is None else {"asked": {"number": numbers}}
+    """For some hundreds of numbers: an external table would take longer than to read these."""
+    return "" if numbers is None else " AND number IN %(numbers)s"
 
 
 def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
@@ -69,7 +66,7 @@ def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table
         WHERE day > %(end)s - 31 AND day < %(end)s{_only(numbers)}
         GROUP BY number ORDER BY number
     """
-    return store.query(sql, {"end": end}, _asked(numbers))
+    return store.query(sql, {"end": end, "numbers": numbers})
 
 
 def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
@@ -82,16 +79,18 @@ def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals
         for rule in signals.rules
     )
     failed = signals.victim.failed_ratio
+    # Up to 10,000 numbers are asked about: too many for the text of a statement.
+    only = "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
     return store.query(
         f"""
         SELECT number, {fired}, countIf(calls_out > 0) AS active_days,
             countIf(calls_out > 0 AND auth_failed_calls <= {failed} * calls_out) AS own_days
         FROM behaviour FINAL
-        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{_only(numbers)}
+        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{only}
         GROUP BY number ORDER BY number
         """,
         {"end": end},
-        _asked(numbers),
+        {} if numbers is None else {"asked": {"number": numbers}},
     )
 
 
@@ -227,29 +226,15 @@ def wide_run(store: Store, as_of_ms: int) -> int:
     return int(found["run"][0].as_py()) if found.num_rows else 0
 
 
-def neighbourhoods(store: Store, run: int, sizes: U64, blocks: I64) -> pa.Table:
-    """size, block and CONTRIBUTIONS of those blocks in a run, by size and block."""
+def neighbourhoods(store: Store, run: int) -> pa.Table:
+    """size, block and CONTRIBUTIONS of a run, by size and block."""
     return store.query(
         f"""
         SELECT size, block, {", ".join(CONTRIBUTIONS)} FROM neighbourhoods
-        WHERE run = %(run)s AND (size, block) IN (SELECT size, block FROM {{blocks}})
-        ORDER BY size, block
+        WHERE run = %(run)s ORDER BY size, block
         """,
         {"run": run},
-        {"blocks": {"size": sizes, "block": blocks}},
     )
-
-
-def return_sums(store: Store, run: int, size: int) -> tuple[float, float]:
-    """Numbers that returned and old numbers, of all blocks of a size in a run."""
-    found = store.query(
-        """
-        SELECT sum(returned) AS came, sum(old) AS old FROM neighbourhoods
-        WHERE run = %(run)s AND size = %(size)s
-        """,
-        {"run": run, "size": size},
-    )
-    return float(found["came"][0].as_py()), float(found["old"][0].as_py())
 
 
 def registrations(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
@@ -263,6 +248,5 @@ def registrations(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
             {_only(numbers)}
         GROUP BY number ORDER BY number
         """,
-        {"as_of": as_of_ms},
-        _asked(numbers),
+        {"as_of": as_of_ms, "numbers": numbers},
     )
