@@ -8,19 +8,20 @@ from services.features.definitions import ENTITIES
 from services.features.mark_rows import Volumes
 from services.features.mark_sums import SUMS, TIMES
 
-_EPOCHS = """
+_EVENTS = """
+    SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
+    WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2, 3)
+"""
+_EPOCHS = f"""
     SELECT number, maxIf(occurred_ms, kind != 3) AS start_ms, sum(kind = 1) AS epoch,
         maxIf(occurred_ms, kind = 2) AS released_ms, maxIf(occurred_ms, kind = 3) AS ported_ms
-    FROM (SELECT DISTINCT number, occurred_ms, kind FROM lifecycle
-          WHERE occurred_ms <= %(as_of)s AND kind IN (1, 2, 3){only})
-    GROUP BY number
+    FROM ({_EVENTS}) GROUP BY number
 """
-
 _IN_BLOCKS = f" AND intDiv(number - {FIRST}, 10000) IN %(blocks)s"
 
 # `mark_rows.counting` says the same of rows that were read.
 _COUNTING = f"""
-    marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", "")}) USING number
+    marks ANY LEFT JOIN ({_EPOCHS}) USING number
     WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
         AND mark_key NOT IN (
             SELECT toUInt64(mark_key - 1) FROM marks
@@ -30,15 +31,14 @@ _COUNTING = f"""
 """FROM … WHERE of the marks that count: by then, in the present epoch, not taken out."""
 
 
-def epochs(store: Store, as_of_ms: int, blocks: I64 | None) -> pa.Table:
-    """number, start_ms, epoch, released_ms, ported_ms of numbers with an event by then; 0: none.
+def epochs(store: Store, as_of_ms: int) -> pa.Table:
+    """number, start_ms, epoch, released_ms, ported_ms of numbers with an event by then; 0: none."""
+    return store.query(f"{_EPOCHS} ORDER BY number", {"as_of": as_of_ms})
 
-    Args:
-        store: where the events are.
-        as_of_ms: epoch milliseconds.
-        blocks: of 10,000 numbers, those to look at; None: all.
-    """
-    sql = _EPOCHS.replace("{only}", "" if blocks is None else _IN_BLOCKS) + " ORDER BY number"
+
+def events_of(store: Store, as_of_ms: int, blocks: I64) -> pa.Table:
+    """number, occurred_ms and kind of events by then on the numbers of some blocks of 10,000."""
+    sql = _EVENTS.replace("DISTINCT ", "") + _IN_BLOCKS
     return store.query(sql, {"as_of": as_of_ms, "blocks": blocks})
 
 
@@ -59,7 +59,7 @@ def withdrawals(store: Store, as_of_ms: int) -> pa.Table:
     """number and withdrawn_marks: marks of the present epoch taken back by then."""
     sql = f"""
         SELECT number, count() AS withdrawn_marks
-        FROM marks ANY LEFT JOIN ({_EPOCHS.replace("{only}", "")}) USING number
+        FROM marks ANY LEFT JOIN ({_EPOCHS}) USING number
         WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s AND occurred_ms >= start_ms
         GROUP BY number ORDER BY number
     """

@@ -11,16 +11,12 @@ from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
 from services.features.blocks import CONTRIBUTIONS
+from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-
-
-def _only(numbers: I64 | None) -> str:
-    """For some hundreds of numbers: an external table would take longer than to read these."""
-    return "" if numbers is None else " AND number IN %(numbers)s"
 
 
 def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
@@ -48,32 +44,32 @@ def stored_day_volumes(store: Store, run: int) -> pa.Table:
     )
 
 
-def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """Sums and maxima of the last 30 whole days in China (UTC+8), by number."""
-    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
-    sums: Sequence[str] = (
-        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
-        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "distinct_areas", "cell_count",
-        "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
-    )  # fmt: skip
-    sql = f"""
-        SELECT number, uniqExact(day) AS active_days, max(calls_out) AS calls_out_max,
-            {", ".join(f"sum({name}) AS sum_{name}" for name in sums)},
-            avg(sequential_ratio) AS sequential, max(max_calls_per_callee) AS per_callee,
-            max(max_calls_per_minute) AS per_minute, max(max_callers_share_callee) AS share_callee,
-            max(imei_count) AS devices
-        FROM behaviour FINAL
-        WHERE day > %(end)s - 31 AND day < %(end)s{_only(numbers)}
-        GROUP BY number ORDER BY number
-    """
-    return store.query(sql, {"end": end, "numbers": numbers})
+_DAYS = "FROM behaviour FINAL WHERE day > %(end)s - 31 AND day < %(end)s"
+"""The last 30 whole days in China (UTC+8)."""
+
+
+def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
+    """number_rows.BEHAVIOUR of the last 30 whole days in China (UTC+8), by number, ascending."""
+    sums = ", ".join(f"{how}({column}) AS {name}" for name, (how, column) in BEHAVIOUR.items())
+    sql = f"SELECT number, {sums} {_DAYS} GROUP BY number ORDER BY number"
+    return store.query(sql, {"end": _china_day(as_of_ms)})
+
+
+def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
+    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some hundreds of numbers."""
+    sql = f"SELECT number, {', '.join(BEHAVIOUR_COLUMNS)} {_DAYS} AND number IN %(numbers)s"
+    return store.query(sql, {"end": _china_day(as_of_ms), "numbers": numbers})
+
+
+def _china_day(time_ms: int) -> int:
+    return (time_ms + 8 * 3_600_000) // DAY_MS
 
 
 def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
     """By number: for each rule the days of the window on which it fired and the last of them, and
     for all the days with calls and those whose calls were authenticated.
     """
-    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
+    end = _china_day(as_of_ms)
     fired = ", ".join(
         f"countIf({rule.sql}) AS days_{rule.code}, maxIf(day, {rule.sql}) AS last_{rule.code}"
         for rule in signals.rules
@@ -237,16 +233,25 @@ def neighbourhoods(store: Store, run: int) -> pa.Table:
     )
 
 
-def registrations(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """number, valid_from_ms and outbound_allowed of numbers with a registration in force."""
+_IN_FORCE = """
+    FROM registry FINAL
+    WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+"""
+
+
+def registrations(store: Store, as_of_ms: int) -> pa.Table:
+    """number, from_ms and outbound of numbers with a registration in force, by number."""
     return store.query(
         f"""
         SELECT number, max(valid_from_ms) AS from_ms,
             argMax(outbound_allowed, valid_from_ms) AS outbound
-        FROM registry FINAL
-        WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
-            {_only(numbers)}
-        GROUP BY number ORDER BY number
+        {_IN_FORCE} GROUP BY number ORDER BY number
         """,
-        {"as_of": as_of_ms, "numbers": numbers},
+        {"as_of": as_of_ms},
     )
+
+
+def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
+    """number, valid_from_ms and outbound_allowed in force, of some hundreds of numbers."""
+    sql = f"SELECT number, valid_from_ms, outbound_allowed {_IN_FORCE} AND number IN %(numbers)s"
+    return store.query(sql, {"as_of": as_of_ms, "numbers": numbers})

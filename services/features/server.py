@@ -145,15 +145,15 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     """
     days = queries.day_volumes(store, as_of)
     marks = columns_of(mark_queries.mark_dynamics(store, as_of, volumes_of(days)))
-    behaviour = columns_of(queries.behaviour_sums(store, as_of, None))
+    behaviour = columns_of(queries.behaviour_sums(store, as_of))
     contributed = blocks.contributions(as_of, marks)
     near = blocks.neighbourhoods(contributed)
     found = domain.Aggregated(
         marks=marks,
-        epochs=columns_of(mark_queries.epochs(store, as_of, None)),
+        epochs=columns_of(mark_queries.epochs(store, as_of)),
         withdrawals=columns_of(mark_queries.withdrawals(store, as_of)),
         behaviour=behaviour,
-        registrations=columns_of(queries.registrations(store, as_of, None)),
+        registrations=columns_of(queries.registrations(store, as_of)),
         contributed=contributed,
         blocks=blocks.wider(blocks.marks_of_blocks(marks)),
         near=near,

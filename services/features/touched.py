@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common.store import Store
-from services.features import blocks, domain, mark_queries, mark_rows, queries
+from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
 from services.features.columns import I64, Aggregates, blocks_of, columns_of
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
@@ -94,12 +94,13 @@ def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
 ) -> domain.Aggregated:
     around = np.unique(blocks_of(numbers, BLOCK_SIZES[-1]))
-    read, behaviour, epochs, registrations = _at_once(
+    read, days, events, registered = _at_once(
         lambda: mark_queries.marks_of(store, as_of, around),
-        lambda: queries.behaviour_sums(store, as_of, numbers),
-        lambda: mark_queries.epochs(store, as_of, around),
-        lambda: queries.registrations(store, as_of, numbers),
+        lambda: queries.behaviour_of(store, as_of, numbers),
+        lambda: mark_queries.events_of(store, as_of, around),
+        lambda: queries.registrations_of(store, as_of, numbers),
     )
+    epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
     rows = mark_rows.MarkRows(
         as_of, {name: column[counts] for name, column in read.items()}, wide.volumes
@@ -109,8 +110,8 @@ def _aggregated(
         marks=marks,
         epochs=epochs,
         withdrawals=mark_rows.withdrawn(read, is_withdrawal),
-        behaviour=behaviour,
-        registrations=registrations,
+        behaviour=number_rows.behaviour(days),
+        registrations=number_rows.registrations(registered),
         contributed=blocks.contributions(as_of, marks),
         blocks=blocks.wider(blocks.marks_of_blocks(sums(rows, ("marks_7d", "marks_30d")))),
         near=wide.near,

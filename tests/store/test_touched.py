@@ -7,7 +7,7 @@ import pytest
 from services.__main__ import ROOT
 from services.common.migrate import migrate
 from services.configuration import NAMES as SERVICES
-from services.features import mark_queries
+from services.features import mark_queries, number_rows
 from services.features.columns import columns_of
 from services.features.definitions import NAMES
 from services.features.mark_rows import MarkRows, counting
@@ -132,7 +132,7 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
     volumes = volumes_of(pa.table({"day": days, "marks": days % 7 + 1}))
     every = np.arange(8613_800_000_000, 8613_800_060_000, 10_000) // 10_000
     read = columns_of(mark_queries.marks_of(store, AS_OF, every))
-    epochs = columns_of(mark_queries.epochs(store, AS_OF, every))
+    epochs = number_rows.epochs(columns_of(mark_queries.events_of(store, AS_OF, every)))
 
     stored = columns_of(mark_queries.mark_dynamics(store, AS_OF, volumes))
     counts, _ = counting(read, epochs, NOTHING_OUT)
