@@ -27,6 +27,8 @@ from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 MAX_BATCH = 10_000
 RECENT_MS = 10 * 60_000
 """Rows as of so little ago tell how a number calls now."""
+WIDE_CHECKED_MS = 1_000
+"""How long no newer run is looked for: asking takes as long as reading a number's rows."""
 CHUNK = 100_000
 """Numbers whose rows are computed and written at once by the job."""
 
@@ -47,13 +49,19 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         self._store, self._ingest, self._neighbours = store, ingest, neighbours
         self._operations, self._clock = operations, clock
         self._wide: Wide | None = None
+        self._wide_checked = (0, 0)  # when, and for which time
 
     def _wide_of(self, as_of: int) -> Wide:
         """The wide sums for a time, read once a run."""
+        now, held = self._clock(), self._wide
+        checked_ms, checked_as_of = self._wide_checked
+        if held is not None and as_of >= checked_as_of and 0 <= now - checked_ms < WIDE_CHECKED_MS:
+            return held
         run = queries.wide_run(self._store, as_of)
-        wide = self._wide
-        if wide is None or wide.run != run:
-            wide = self._wide = Wide.of(self._store, run)
+        wide = held if held is not None and held.run == run else Wide.of(self._store, run)
+        # Of the past, to learn from, all is asked anew: a newer run may be meant next.
+        self._wide_checked = (now, as_of) if as_of > now - RECENT_MS else (0, 0)
+        self._wide = wide
         return wide
 
     def BatchGetFeatures(
@@ -133,6 +141,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         # The cursor is taken first: what comes later is done again by the incremental path.
         tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
         count = build(self._store, run, as_of, tail.next_cursor, self._clock)
+        self._wide_checked = (0, 0)
         self._neighbours.build(run, as_of)
         return pb.BuildFeaturesResponse(run_id=str(run), number_count=count)
 
