@@ -18,7 +18,8 @@ from services.common.migrate import migrate
 from services.common.store import Store, open_store
 from services.configuration import NAMES as SERVICES
 from services.features import queries
-from services.features.server import Wide, build, compute
+from services.features.server import build
+from services.features.touched import Wide, compute
 
 AS_OF = 1_790_000_000_000
 DAY_MS = 86_400_000

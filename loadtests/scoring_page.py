@@ -148,11 +148,17 @@ def _slices(one: Evaluation) -> str:
 
 
 def _ablations(one: Evaluation) -> str:
+    def change(mean: float, error: float) -> str:
+        return f"{mean:+.4f}" if np.isnan(error) else f"{mean:+.4f} ± {error:.4f}"
+
     rows = [
-        (escape(name), f"{auc:+.4f} ± {auc_error:.4f}", f"{pr:+.4f} ± {pr_error:.4f}")
+        (escape(name), change(auc, auc_error), change(pr, pr_error))
         for name, auc, pr, auc_error, pr_error in one.ablations
     ]
-    note = '<p class="muted">Change when the group is left out; ± one standard error.</p>'
+    note = (
+        '<p class="muted">Change when the group is left out; ± one standard error, '
+        "none of one turn alone.</p>"
+    )
     return _table(("Left out", "AUC", "PR-AUC"), rows) + note
 
 

@@ -22,6 +22,8 @@ F64 = npt.NDArray[np.float64]
 SAMPLE = 20_000
 """Numbers that others are compared with, at most."""
 NEIGHBOURS = 20
+FEW = 19
+"""From twenty points on, faiss multiplies matrices and divides these among threads."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,22 @@ class References:
         if not len(have) or len(self.numbers) <= NEIGHBOURS:
             return found
         points = self._scale.points(traits_of(features, have))
-        squares, at = self._index.search(points, NEIGHBOURS + 1)
+        squares, at = self._search(points)
         own, there = place(self.numbers, numbers[have])
         is_own = (at == own[:, None]) & there[:, None]
         is_own[~is_own.any(axis=1), -1] = True  # one too many where it is not among them
         others = squares[~is_own].reshape(-1, NEIGHBOURS)
         found[have] = np.sqrt(np.maximum(others, 0.0)).mean(axis=1)
         return found
+
+    def _search(self, points: F32) -> tuple[F32, I64]:
+        """Squared distances and places of the nearest of each point, nearest first."""
+        threads = faiss.omp_get_max_threads()
+        if len(points) > FEW:
+            return self._index.search(points, NEIGHBOURS + 1)
+        # Waking another thread takes longer than a few searches do. The setting is this thread's.
+        faiss.omp_set_num_threads(1)
+        try:
+            return self._index.search(points, NEIGHBOURS + 1)
+        finally:
+            faiss.omp_set_num_threads(threads)

@@ -125,6 +125,11 @@ def near_columns(
     return columns
 
 
-def return_rate(returned: float, old: float) -> float:
-    """Share of old numbers that returned; 0 of none."""
-    return returned / max(old, 1.0)
+def common_return_rate(near: Mapping[int, Aggregates]) -> float:
+    """Share of all old numbers that returned; 0 of none.
+
+    Args:
+        near: by size of NEAR_SIZES, the neighbourhoods of a run.
+    """
+    widest = near[NEAR_SIZES[-1]]
+    return float(widest["returned"].sum()) / max(float(widest["old"].sum()), 1.0)

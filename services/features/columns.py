@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.common.numbering.keys import CLASS_SHIFT, E164
 from services.common.places import place
@@ -23,6 +24,11 @@ FIRST = E164 << CLASS_SHIFT
 def blocks_of(numbers: I64, size: int) -> I64:
     """The block of `size` neighbouring numbers that each is in, (n,)."""
     return (numbers - FIRST) // size
+
+
+def columns_of(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a table without texts or lists, by name."""
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 class Aligned:

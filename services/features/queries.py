@@ -11,19 +11,12 @@ from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
 from services.features.blocks import CONTRIBUTIONS
+from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-
-
-def _only(numbers: I64 | None) -> str:
-    return "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
-
-
-def _asked(numbers: I64 | None) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    return {} if numbers is None else {"asked": {"number": numbers}}
 
 
 def day_volumes(store: Store, as_of_ms: int) -> pa.Table:
@@ -51,47 +44,49 @@ def stored_day_volumes(store: Store, run: int) -> pa.Table:
     )
 
 
-def behaviour_sums(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """Sums and maxima of the last 30 whole days in China (UTC+8), by number."""
-    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
-    sums: Sequence[str] = (
-        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
-        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "distinct_areas", "cell_count",
-        "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
-    )  # fmt: skip
-    sql = f"""
-        SELECT number, uniqExact(day) AS active_days, max(calls_out) AS calls_out_max,
-            {", ".join(f"sum({name}) AS sum_{name}" for name in sums)},
-            avg(sequential_ratio) AS sequential, max(max_calls_per_callee) AS per_callee,
-            max(max_calls_per_minute) AS per_minute, max(max_callers_share_callee) AS share_callee,
-            max(imei_count) AS devices
-        FROM behaviour FINAL
-        WHERE day > %(end)s - 31 AND day < %(end)s{_only(numbers)}
-        GROUP BY number ORDER BY number
-    """
-    return store.query(sql, {"end": end}, _asked(numbers))
+_DAYS = "FROM behaviour FINAL WHERE day > %(end)s - 31 AND day < %(end)s"
+"""The last 30 whole days in China (UTC+8)."""
+
+
+def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
+    """number_rows.BEHAVIOUR of the last 30 whole days in China (UTC+8), by number, ascending."""
+    sums = ", ".join(f"{how}({column}) AS {name}" for name, (how, column) in BEHAVIOUR.items())
+    sql = f"SELECT number, {sums} {_DAYS} GROUP BY number ORDER BY number"
+    return store.query(sql, {"end": _china_day(as_of_ms)})
+
+
+def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
+    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some hundreds of numbers."""
+    sql = f"SELECT number, {', '.join(BEHAVIOUR_COLUMNS)} {_DAYS} AND number IN %(numbers)s"
+    return store.query(sql, {"end": _china_day(as_of_ms), "numbers": numbers})
+
+
+def _china_day(time_ms: int) -> int:
+    return (time_ms + 8 * 3_600_000) // DAY_MS
 
 
 def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
     """By number: for each rule the days of the window on which it fired and the last of them, and
     for all the days with calls and those whose calls were authenticated.
     """
-    end = (as_of_ms + 8 * 3_600_000) // DAY_MS
+    end = _china_day(as_of_ms)
     fired = ", ".join(
         f"countIf({rule.sql}) AS days_{rule.code}, maxIf(day, {rule.sql}) AS last_{rule.code}"
         for rule in signals.rules
     )
     failed = signals.victim.failed_ratio
+    # Up to 10,000 numbers are asked about: too many for the text of a statement.
+    only = "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
     return store.query(
         f"""
         SELECT number, {fired}, countIf(calls_out > 0) AS active_days,
             countIf(calls_out > 0 AND auth_failed_calls <= {failed} * calls_out) AS own_days
         FROM behaviour FINAL
-        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{_only(numbers)}
+        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{only}
         GROUP BY number ORDER BY number
         """,
         {"end": end},
-        _asked(numbers),
+        {} if numbers is None else {"asked": {"number": numbers}},
     )
 
 
@@ -227,42 +222,36 @@ def wide_run(store: Store, as_of_ms: int) -> int:
     return int(found["run"][0].as_py()) if found.num_rows else 0
 
 
-def neighbourhoods(store: Store, run: int, sizes: U64, blocks: I64) -> pa.Table:
-    """size, block and CONTRIBUTIONS of those blocks in a run, by size and block."""
+def neighbourhoods(store: Store, run: int) -> pa.Table:
+    """size, block and CONTRIBUTIONS of a run, by size and block."""
     return store.query(
         f"""
         SELECT size, block, {", ".join(CONTRIBUTIONS)} FROM neighbourhoods
-        WHERE run = %(run)s AND (size, block) IN (SELECT size, block FROM {{blocks}})
-        ORDER BY size, block
+        WHERE run = %(run)s ORDER BY size, block
         """,
         {"run": run},
-        {"blocks": {"size": sizes, "block": blocks}},
     )
 
 
-def return_sums(store: Store, run: int, size: int) -> tuple[float, float]:
-    """Numbers that returned and old numbers, of all blocks of a size in a run."""
-    found = store.query(
-        """
-        SELECT sum(returned) AS came, sum(old) AS old FROM neighbourhoods
-        WHERE run = %(run)s AND size = %(size)s
-        """,
-        {"run": run, "size": size},
-    )
-    return float(found["came"][0].as_py()), float(found["old"][0].as_py())
+_IN_FORCE = """
+    FROM registry FINAL
+    WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+"""
 
 
-def registrations(store: Store, as_of_ms: int, numbers: I64 | None) -> pa.Table:
-    """number, valid_from_ms and outbound_allowed of numbers with a registration in force."""
+def registrations(store: Store, as_of_ms: int) -> pa.Table:
+    """number, from_ms and outbound of numbers with a registration in force, by number."""
     return store.query(
         f"""
         SELECT number, max(valid_from_ms) AS from_ms,
             argMax(outbound_allowed, valid_from_ms) AS outbound
-        FROM registry FINAL
-        WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
-            {_only(numbers)}
-        GROUP BY number ORDER BY number
+        {_IN_FORCE} GROUP BY number ORDER BY number
         """,
         {"as_of": as_of_ms},
-        _asked(numbers),
     )
+
+
+def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
+    """number, valid_from_ms and outbound_allowed in force, of some hundreds of numbers."""
+    sql = f"SELECT number, valid_from_ms, outbound_allowed {_IN_FORCE} AND number IN %(numbers)s"
+    return store.query(sql, {"as_of": as_of_ms, "numbers": numbers})

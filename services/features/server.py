@@ -1,13 +1,10 @@
 """zhengming.features.v1 over gRPC, and the job that builds every row."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from google.longrunning import operations_pb2
 
 from services.common.clock import Clock
@@ -16,12 +13,13 @@ from services.common.store import Store
 from services.common.wire import as_of_ms, check_batch, sorted_keys
 from services.features import blocks, domain, mark_queries, queries, signals
 from services.features.alike import References
-from services.features.columns import Aggregates, blocks_of
-from services.features.definitions import FEATURES, NAMES, NEAR_SIZES
+from services.features.columns import Aggregates, columns_of
+from services.features.definitions import FEATURES, NAMES
 from services.features.signals.firing import fired
 from services.features.similar import server as similar
 from services.features.similar.embedding import active, traits_of
 from services.features.similar.neighbours import Neighbours
+from services.features.touched import Wide, compute, volumes_of
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -29,6 +27,8 @@ from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 MAX_BATCH = 10_000
 RECENT_MS = 10 * 60_000
 """Rows as of so little ago tell how a number calls now."""
+WIDE_CHECKED_MS = 1_000
+"""How long no newer run is looked for: asking takes as long as reading a number's rows."""
 CHUNK = 100_000
 """Numbers whose rows are computed and written at once by the job."""
 
@@ -49,13 +49,19 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         self._store, self._ingest, self._neighbours = store, ingest, neighbours
         self._operations, self._clock = operations, clock
         self._wide: Wide | None = None
+        self._wide_checked = (0, 0)  # when, and for which time
 
-    def _wide_of(self, as_of: int) -> "Wide":
+    def _wide_of(self, as_of: int) -> Wide:
         """The wide sums for a time, read once a run."""
+        now, held = self._clock(), self._wide
+        checked_ms, checked_as_of = self._wide_checked
+        if held is not None and as_of >= checked_as_of and 0 <= now - checked_ms < WIDE_CHECKED_MS:
+            return held
         run = queries.wide_run(self._store, as_of)
-        wide = self._wide
-        if wide is None or wide.run != run:
-            wide = self._wide = Wide.of(self._store, run)
+        wide = held if held is not None and held.run == run else Wide.of(self._store, run)
+        # Of the past, to learn from, all is asked anew: a newer run may be meant next.
+        self._wide_checked = (now, as_of) if as_of > now - RECENT_MS else (0, 0)
+        self._wide = wide
         return wide
 
     def BatchGetFeatures(
@@ -111,7 +117,9 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         """Search for numbers that call alike."""
 
         def row(number: int) -> npt.NDArray[np.float32]:
-            return compute(self._store, self._clock(), np.array([number]))[0]
+            now = self._clock()
+            wide = self._wide_of(now)
+            return compute(self._store, now, np.array([number]), wide=wide)[0]
 
         return similar.find_similar(self._store, self._neighbours, request, row)
 
@@ -133,6 +141,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         # The cursor is taken first: what comes later is done again by the incremental path.
         tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
         count = build(self._store, run, as_of, tail.next_cursor, self._clock)
+        self._wide_checked = (0, 0)
         self._neighbours.build(run, as_of)
         return pb.BuildFeaturesResponse(run_id=str(run), number_count=count)
 
@@ -144,20 +153,21 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
         How many numbers.
     """
     days = queries.day_volumes(store, as_of)
-    marks = _columns(mark_queries.mark_dynamics(store, as_of, None, _volumes(days)))
+    marks = columns_of(mark_queries.mark_dynamics(store, as_of, volumes_of(days)))
+    behaviour = columns_of(queries.behaviour_sums(store, as_of))
     contributed = blocks.contributions(as_of, marks)
     near = blocks.neighbourhoods(contributed)
-    widest = near[NEAR_SIZES[-1]]
-    found = _aggregated(
-        store,
-        as_of,
-        None,
-        marks,
-        contributed,
-        blocks.marks_of_blocks(marks),
-        near,
-        blocks.return_rate(widest["returned"].sum(), widest["old"].sum()),
-        None,
+    found = domain.Aggregated(
+        marks=marks,
+        epochs=columns_of(mark_queries.epochs(store, as_of)),
+        withdrawals=columns_of(mark_queries.withdrawals(store, as_of)),
+        behaviour=behaviour,
+        registrations=columns_of(queries.registrations(store, as_of)),
+        contributed=contributed,
+        blocks=blocks.wider(blocks.marks_of_blocks(marks)),
+        near=near,
+        return_rate=blocks.common_return_rate(near),
+        references=_references(behaviour),
     )
     known = [table["number"] for table in (marks, found.behaviour, found.epochs)]
     known.append(queries.decided_numbers(store, as_of))
@@ -175,125 +185,12 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     return len(numbers)
 
 
-@dataclass(frozen=True)
-class Wide:
-    """What touched numbers take from a whole run, as long as it is the newest.
-
-    Attributes:
-        run: its id; 0: no job has run.
-        volumes: of its days.
-        return_rate: share of all old numbers that returned.
-        references: numbers that others are compared with by how they call.
-    """
-
-    run: int
-    volumes: mark_queries.Volumes
-    return_rate: float
-    references: References
-
-    @classmethod
-    def of(cls, store: Store, run: int) -> "Wide":
-        """Read those of a run."""
-        return cls(
-            run,
-            _volumes(queries.stored_day_volumes(store, run)),
-            blocks.return_rate(*queries.return_sums(store, run, NEAR_SIZES[-1])),
-            queries.references(store, run),
-        )
-
-
-def compute(
-    store: Store,
-    as_of: int,
-    numbers: I64,
-    excluded: npt.NDArray[np.uint64] | None = None,
-    wide: Wide | None = None,
-) -> npt.NDArray[np.float32]:
-    """Rows of ascending numbers as of a time, float32 (n, features).
-
-    Marks of the `excluded` keys do not count. Neighbourhoods and day volumes are wide and change
-    slowly: they are those of the last `build` for that time or before; `wide` is given by who has
-    read them before.
-    """
-    wide = wide or Wide.of(store, queries.wide_run(store, as_of))
-    if excluded is not None and not len(excluded):
-        excluded = None
-    marks = _columns(mark_queries.mark_dynamics(store, as_of, numbers, wide.volumes, excluded))
-    tens = mark_queries.block_marks(store, as_of, np.unique(blocks_of(numbers, 10_000)), excluded)
-    return domain.rows(
-        numbers,
-        as_of,
-        _aggregated(
-            store,
-            as_of,
-            numbers,
-            marks,
-            blocks.contributions(as_of, marks),
-            _columns(tens),
-            _near(store, wide.run, numbers),
-            wide.return_rate,
-            wide.references,
-        ),
-    )
-
-
-def _near(store: Store, run: int, numbers: I64) -> dict[int, Aggregates]:
-    """By size, the neighbourhoods of numbers in a run."""
-    found = [np.unique(blocks_of(numbers, size)) for size in NEAR_SIZES]
-    sizes = np.repeat(np.array(NEAR_SIZES, dtype=np.uint64), [len(some) for some in found])
-    table = _columns(queries.neighbourhoods(store, run, sizes, np.concatenate(found)))
-    return {
-        size: {name: column[table["size"] == size] for name, column in table.items()}
-        for size in NEAR_SIZES
-    }
-
-
-def _aggregated(
-    store: Store,
-    as_of: int,
-    numbers: I64 | None,
-    marks: Aggregates,
-    contributed: Aggregates,
-    tens: Aggregates,
-    near: Mapping[int, Aggregates],
-    return_rate: float,
-    references: References | None,
-) -> domain.Aggregated:
-    """What the store says of some numbers, or of all, besides what is given; without `references`
-    they are taken from these numbers.
-    """
-    behaviour = _columns(queries.behaviour_sums(store, as_of, numbers))
-    return domain.Aggregated(
-        marks=marks,
-        epochs=_columns(mark_queries.epochs(store, as_of, numbers)),
-        withdrawals=_columns(mark_queries.withdrawals(store, as_of, numbers)),
-        behaviour=behaviour,
-        registrations=_columns(queries.registrations(store, as_of, numbers)),
-        contributed=contributed,
-        blocks=blocks.wider(tens),
-        near=near,
-        return_rate=return_rate,
-        references=references or _references(behaviour),
-    )
-
-
 def _references(behaviour: Aggregates) -> References:
     """A sample of all numbers with behaviour."""
     numbers = np.asarray(behaviour["number"]).astype(np.int64)
     features = domain.behaviour_columns(numbers, behaviour)
     have = np.flatnonzero(active(features))
     return References.sample(numbers[have], traits_of(features, have))
-
-
-def _volumes(days: pa.Table) -> mark_queries.Volumes:
-    marks = days["marks"].to_numpy().astype(np.int64)
-    return mark_queries.Volumes(
-        days["day"].to_numpy().astype(np.int64), domain.day_weights(marks), domain.day_ages(marks)
-    )
-
-
-def _columns(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
-    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def register(server: grpc.Server, servicer: FeaturesServicer) -> None:

@@ -11,7 +11,8 @@ from services.__main__ import ROOT
 from services.common.migrate import migrate
 from services.configuration import NAMES as SERVICES
 from services.features.definitions import FEATURES, NAMES
-from services.features.server import build, compute
+from services.features.server import build
+from services.features.touched import compute
 from services.scoring.queries import feature_rows
 
 DAY_MS = 86_400_000

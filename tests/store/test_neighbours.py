@@ -6,7 +6,7 @@ import pytest
 from services.__main__ import ROOT
 from services.common.migrate import migrate
 from services.common.numbering import parse
-from services.features import server
+from services.features import server, touched
 from services.features.similar import queries
 from services.features.similar.hostile import hostile
 from services.features.similar.neighbours import Neighbours
@@ -86,7 +86,7 @@ def built(store, tmp_path, run=11):
 
 
 def row_of(store, number):
-    return server.compute(store, AS_OF, np.array([number]))[0]
+    return touched.compute(store, AS_OF, np.array([number]))[0]
 
 
 def test_a_gang_is_a_campaign_and_people_of_good_report_are_none(store, tmp_path):

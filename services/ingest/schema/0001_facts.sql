@@ -75,7 +75,7 @@ CREATE TABLE behaviour (
     auth_failed_calls Int64,
     after_refusal_calls Int64,
     seq UInt64
-) ENGINE = ReplacingMergeTree(seq) ORDER BY (number, day, carrier);
+) ENGINE = ReplacingMergeTree(seq) ORDER BY (number, day, carrier) SETTINGS index_granularity = 512;
 
 -- kind: the wire's LifecycleKind.
 CREATE TABLE lifecycle (

@@ -1,0 +1,104 @@
+"""What the rows of some numbers sum to, as the store says it of all: calls, events, registrations.
+
+tests/store/test_touched.py holds both to be equal.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.features.columns import I64, Aggregates
+
+CALLS_SUMMED = (
+    "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
+    "talk_s", "calls_in", "callbacks_in", "night_calls_out", "distinct_areas", "cell_count",
+    "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
+)  # fmt: skip
+
+BEHAVIOUR: dict[str, tuple[str, str]] = {
+    "active_days": ("uniqExact", "day"),
+    "calls_out_max": ("max", "calls_out"),
+    **{f"sum_{name}": ("sum", name) for name in CALLS_SUMMED},
+    "sequential": ("avg", "sequential_ratio"),
+    "per_callee": ("max", "max_calls_per_callee"),
+    "per_minute": ("max", "max_calls_per_minute"),
+    "share_callee": ("max", "max_callers_share_callee"),
+    "devices": ("max", "imei_count"),
+}
+"""By name, how a column of the days of a number is brought together, in the store and here."""
+BEHAVIOUR_COLUMNS = tuple(dict.fromkeys(column for _, column in BEHAVIOUR.values()))
+
+
+def behaviour(days: Aggregates) -> Aggregates:
+    """`number` ascending and BEHAVIOUR of each, (n,).
+
+    Args:
+        days: number and BEHAVIOUR_COLUMNS of days of numbers, (m,) each, in any order.
+    """
+    order = np.lexsort((days["day"], days["number"]))
+    rows = {name: column[order] for name, column in days.items()}
+    numbers, starts, count = np.unique(rows["number"], return_index=True, return_counts=True)
+    found: dict[str, npt.NDArray[Any]] = {"number": numbers}
+    for name, (how, column) in BEHAVIOUR.items():
+        found[name] = _brought_together(how, rows[column], starts, count)
+    return found
+
+
+def epochs(events: Aggregates) -> Aggregates:
+    """`number` ascending, start_ms, epoch, released_ms, ported_ms of each, (n,).
+
+    Args:
+        events: number, occurred_ms and kind (1 assigned, 2 released, 3 ported), (m,) each.
+    """
+    order = np.lexsort((events["kind"], events["occurred_ms"], events["number"]))
+    number, time_ms, kind = (events[name][order] for name in ("number", "occurred_ms", "kind"))
+    again = np.zeros(len(number), dtype=bool)  # the same event sent twice
+    again[1:] = (np.diff(number) == 0) & (np.diff(time_ms) == 0) & (kind[1:] == kind[:-1])
+    number, time_ms, kind = number[~again], time_ms[~again], kind[~again]
+    numbers, starts, count = np.unique(number, return_index=True, return_counts=True)
+
+    def newest(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        return _brought_together("max", np.where(chosen, time_ms, 0), starts, count)
+
+    return {
+        "number": numbers,
+        "start_ms": newest(kind != 3),
+        "epoch": _brought_together("sum", (kind == 1).astype(np.int64), starts, count),
+        "released_ms": newest(kind == 2),
+        "ported_ms": newest(kind == 3),
+    }
+
+
+def registrations(rows: Aggregates) -> Aggregates:
+    """`number` ascending, from_ms and outbound of the newest registration of each, (n,).
+
+    Args:
+        rows: number, valid_from_ms and outbound_allowed of those in force, (m,) each.
+    """
+    order = np.lexsort((rows["valid_from_ms"], rows["number"]))
+    number = rows["number"][order]
+    newest = order[np.append(number[1:] != number[:-1], True)[: len(number)]]
+    return {
+        "number": rows["number"][newest],
+        "from_ms": rows["valid_from_ms"][newest],
+        "outbound": rows["outbound_allowed"][newest],
+    }
+
+
+def _brought_together(
+    how: str, column: npt.NDArray[Any], starts: I64, count: I64
+) -> npt.NDArray[Any]:
+    """One column of each number, (n,): "sum", "avg", "max" or "uniqExact" of an ascending one."""
+    if not len(starts):
+        return column[:0]
+    if how == "max":
+        return np.maximum.reduceat(column, starts)
+    if how == "sum":
+        return np.add.reduceat(column, starts)
+    at = np.repeat(np.arange(len(starts)), count)
+    if how == "avg":  # in the order of days, as the store adds
+        return np.bincount(at, column) / count
+    fresh = np.ones(len(column), dtype=bool)
+    fresh[1:] = (column[1:] != column[:-1]) | (at[1:] != at[:-1])
+    return np.bincount(at[fresh], minlength=len(starts))

@@ -1,0 +1,127 @@
+"""Feature rows of touched numbers: their rows are read by key, and summed here.
+
+A statement costs some milliseconds before it reads anything, so there are few of them, at once, and
+what changes with the runs of the job alone is kept.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.common.store import Store
+from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
+from services.features.alike import References
+from services.features.columns import I64, Aggregates, blocks_of, columns_of
+from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
+from services.features.mark_sums import sums
+
+AT_ONCE = 250
+"""Numbers whose rows are read at once: a block of each may have marks on thousands of others."""
+
+U64 = npt.NDArray[np.uint64]
+_NO_KEYS: U64 = np.zeros(0, dtype=np.uint64)
+_readers = ThreadPoolExecutor(8, "features")
+
+
+@dataclass(frozen=True)
+class Wide:
+    """What touched numbers take from a whole run, as long as it is the newest.
+
+    Attributes:
+        run: its id; 0: no job has run.
+        volumes: of its days.
+        near: by size of NEAR_SIZES, its neighbourhoods.
+        return_rate: share of all old numbers that returned.
+        references: numbers that others are compared with by how they call.
+    """
+
+    run: int
+    volumes: mark_rows.Volumes
+    near: Mapping[int, Aggregates]
+    return_rate: float
+    references: References
+
+    @classmethod
+    def of(cls, store: Store, run: int) -> "Wide":
+        """Read those of a run."""
+        table = columns_of(queries.neighbourhoods(store, run))
+        near = {
+            size: {name: column[table["size"] == size] for name, column in table.items()}
+            for size in NEAR_SIZES
+        }
+        return cls(
+            run,
+            volumes_of(queries.stored_day_volumes(store, run)),
+            near,
+            blocks.common_return_rate(near),
+            queries.references(store, run),
+        )
+
+
+def volumes_of(days: pa.Table) -> mark_rows.Volumes:
+    """What marks of days weigh and how old they are, by how many there are of each."""
+    marks = days["marks"].to_numpy().astype(np.int64)
+    return mark_rows.Volumes(
+        days["day"].to_numpy().astype(np.int64), domain.day_weights(marks), domain.day_ages(marks)
+    )
+
+
+def compute(
+    store: Store,
+    as_of: int,
+    numbers: I64,
+    excluded: U64 | None = None,
+    wide: Wide | None = None,
+) -> npt.NDArray[np.float32]:
+    """Rows of ascending numbers as of a time, float32 (n, features).
+
+    Marks of the `excluded` keys do not count. Neighbourhoods and day volumes are wide and change
+    slowly: they are those of the last `build` for that time or before; `wide` is given by who has
+    read them before.
+    """
+    wide = wide or Wide.of(store, queries.wide_run(store, as_of))
+    out = _NO_KEYS if excluded is None else excluded
+    parts = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
+    rows = [domain.rows(part, as_of, _aggregated(store, as_of, part, out, wide)) for part in parts]
+    return np.concatenate(rows) if rows else domain.no_rows()
+
+
+def _aggregated(
+    store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
+) -> domain.Aggregated:
+    around = np.unique(blocks_of(numbers, BLOCK_SIZES[-1]))
+    read, days, events, registered = _at_once(
+        lambda: mark_queries.marks_of(store, as_of, around),
+        lambda: queries.behaviour_of(store, as_of, numbers),
+        lambda: mark_queries.events_of(store, as_of, around),
+        lambda: queries.registrations_of(store, as_of, numbers),
+    )
+    epochs = number_rows.epochs(events)
+    counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
+    rows = mark_rows.MarkRows(
+        as_of, {name: column[counts] for name, column in read.items()}, wide.volumes
+    )
+    marks = sums(rows.of(numbers))
+    return domain.Aggregated(
+        marks=marks,
+        epochs=epochs,
+        withdrawals=mark_rows.withdrawn(read, is_withdrawal),
+        behaviour=number_rows.behaviour(days),
+        registrations=number_rows.registrations(registered),
+        contributed=blocks.contributions(as_of, marks),
+        blocks=blocks.wider(blocks.marks_of_blocks(sums(rows, ("marks_7d", "marks_30d")))),
+        near=wide.near,
+        return_rate=wide.return_rate,
+        references=wide.references,
+    )
+
+
+def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:
+    """The answers of statements, the first read by this thread."""
+    others = [_readers.submit(read) for read in reads[1:]]
+    tables = [reads[0](), *(other.result() for other in others)]
+    return [columns_of(table) for table in tables]
