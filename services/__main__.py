@@ -37,7 +37,7 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.feed.head import Signer
-from services.common.migrate import migrate
+from services.common.migrate import migrate_services
 from services.common.operations import Operations
 from services.common.store import Store, open_store
 from services.configuration import NAMES, Configuration, environment, read_key
@@ -97,8 +97,7 @@ class Application:
         self._closing: list[Callable[[], None]] = []
         self._followers: list[Publisher | disputes.DisputeServicer | Courier] = []
         try:
-            for name in NAMES:
-                migrate(self._store, name, ROOT / name / "schema", clock=clock)
+            migrate_services(self._store, ROOT, NAMES, clock, configuration.lease_s)
             self._serve(configuration, names, clock)
         except BaseException:
             self._close()

@@ -30,16 +30,19 @@ class Store(Protocol):
     Attributes:
         engine_version: (18, 16) or (26, 9).
         database: where table names without a database are looked up.
+        is_shared: whether other processes may have it open too.
     """
 
     engine_version: tuple[int, int]
     database: str
+    is_shared: bool
 
     def query(
         self,
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> pa.Table:
         """Run a read, and once more if the connection was lost.
 
@@ -51,6 +54,8 @@ class Store(Protocol):
             params: the values.
             tables: up to four external tables of plain columns, a million rows and more;
                 on a server the column types are those of the arrays, without lists.
+            exact: see all that was acknowledged, or fail: for the replicas of a cluster, of which
+                one may be behind. Not for tables whose partitions are dropped.
 
         Returns:
             A table of plain types: int8…int64, uint8…uint64, float32, float64, string, date32
@@ -81,8 +86,11 @@ class Store(Protocol):
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> None:
         """Run DDL or INSERT … SELECT, with slots as in `query`; never retried.
+
+        What is selected is inserted as one block.
 
         Raises:
             ValueError: it is INSERT … VALUES; rows go through `insert`.
@@ -94,6 +102,11 @@ class Store(Protocol):
 
         No other thread may be using the store.
         """
+        ...
+
+    def running(self, condition: str) -> set[str]:
+        """Ids of the INSERT statements that run now and have that text in them, on all servers
+        that answer."""
         ...
 
     def shards(self) -> AbstractContextManager[Sequence["Store"]]:

@@ -28,6 +28,8 @@ from services.common.store.statement import (
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 300
 _UNKNOWN_DATABASE_CODE = 81
+# All rows of one INSERT … SELECT become one part, so they appear together or not at all.
+_ONE_BLOCK = {"min_insert_block_size_rows": 1_000_000_000, "min_insert_block_size_bytes": 0}
 _CLUSTER_SETTINGS = {
     "distributed_product_mode": "global",  # IN and JOIN of one table over shards with another
     "insert_distributed_sync": 1,  # an insert is answered when the shards have it
@@ -48,6 +50,7 @@ class ClickHouseStore:
     """
 
     engine_version: tuple[int, int]
+    is_shared = True
 
     def __init__(
         self,
@@ -89,22 +92,24 @@ class ClickHouseStore:
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> pa.Table:
         """See Store.query."""
         externals = _external_tables(tables)
         statement = render(sql, params, {name: name for name in tables or {}})
         try:
-            return plain(self._read(statement, externals))
+            return plain(self._read(statement, externals, exact))
         except Unavailable as error:
             if not isinstance(error.__cause__, _CONNECTION_LOST):
                 raise
-            return plain(self._read(statement, externals))
+            return plain(self._read(statement, externals, exact))
 
     def execute(
         self,
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> None:
         """See Store.execute."""
         externals = _external_tables(tables)
@@ -113,16 +118,21 @@ class ClickHouseStore:
         if self.cluster:
             spread = distributed_statements(statement, self.cluster, self.database)
         if spread == [statement]:
-            self._execute(self._pool, statement, externals)
+            self._execute(self._pool, statement, externals, exact)
         else:
             self._define(spread)
 
-    def _execute(self, pool: Pool[Client], statement: str, externals: list[dict[str, Any]]) -> None:
+    def _execute(
+        self,
+        pool: Pool[Client],
+        statement: str,
+        externals: list[dict[str, Any]],
+        exact: bool = False,
+    ) -> None:
+        settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
         with pool.lend() as client:
             try:
-                client.execute(
-                    statement, external_tables=externals, settings={"use_numpy": bool(externals)}
-                )
+                client.execute(statement, external_tables=externals, settings=settings)
             except Exception as error:
                 raise self._failure(error) from error
 
@@ -155,6 +165,33 @@ class ClickHouseStore:
                         pool.close()
         if repeated is not None and not done:
             raise repeated
+
+    def _exactly(self, exact: bool) -> dict[str, int]:
+        return {"select_sequential_consistency": 1} if exact and self.cluster else {}
+
+    def running(self, condition: str) -> set[str]:
+        """See Store.running."""
+        sql = """
+            SELECT query_id FROM system.processes
+            WHERE substring(query, 1, 6) = 'INSERT' AND position(query, %(condition)s) > 0
+            """
+        if not self.cluster:
+            return set(self.query(sql, {"condition": condition})["query_id"].to_pylist())
+        found: set[str] = set()
+        for row in self._servers():
+            try:
+                one = ClickHouseStore(
+                    row["host"], row["port"], "default", self._user, self._password
+                )
+            except Unavailable:  # what does not answer runs nothing
+                continue
+            try:
+                found |= set(one.query(sql, {"condition": condition})["query_id"].to_pylist())
+            except Unavailable:
+                continue
+            finally:
+                one.close()
+        return found
 
     def _servers(self) -> list[dict[str, Any]]:
         """shard, host and port of every replica of the cluster."""
@@ -234,11 +271,15 @@ class ClickHouseStore:
         """Close the connections; closing again does nothing."""
         self._pool.close()
 
-    def _read(self, statement: str, externals: list[dict[str, Any]]) -> pa.Table:
+    def _read(
+        self, statement: str, externals: list[dict[str, Any]], exact: bool = False
+    ) -> pa.Table:
         with self._pool.lend() as client:
             try:
                 result: pa.Table = client.query_arrow(
-                    statement, external_tables=externals, settings={"use_numpy": True}
+                    statement,
+                    external_tables=externals,
+                    settings={"use_numpy": True, **self._exactly(exact)},
                 )
             except Exception as error:
                 raise self._failure(error) from error
