@@ -40,6 +40,7 @@ from services.common.feed.head import Signer
 from services.common.migrate import migrate_services
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.waiting import waiting_room
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
 from services.console.accounts import Accounts
@@ -69,6 +70,8 @@ CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+STORE_PAUSE_S = 2.0
+"""Between two looks whether the store is there."""
 
 
 class Application:
@@ -279,6 +282,36 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
+def started(
+    configuration: Configuration, names: Sequence[str], stop: threading.Event
+) -> Application | None:
+    """The services, once a store of other processes answers; None if told to stop before.
+
+    Raises:
+        DomainError: what cannot be waited for.
+    """
+    while not stop.is_set():
+        try:
+            return Application(configuration, names)
+        except Unavailable as error:
+            if error.reason != "STORE_UNAVAILABLE" or configuration.store.startswith("chdb:"):
+                raise
+            log.warning("waiting for the store: %s", error)
+        doors, _ = configuration.identity.entrance(configuration.address, wall_clock_ms)
+        with waiting_room(doors):
+            while not stop.wait(STORE_PAUSE_S) and not _answers(configuration.store):
+                pass
+    return None
+
+
+def _answers(store: str) -> bool:
+    try:
+        open_store(store).close()
+    except Unavailable:
+        return False
+    return True
+
+
 def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) -> int:
     """Do a job: at the scoring service of another process, else with all services in this one."""
     if len(names) != 1 or names[0] not in JOBS:
@@ -326,10 +359,12 @@ def main(names: Sequence[str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     try:
-        application = Application(environment(os.environ), names)
+        application = started(environment(os.environ), names, stop)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
+    if application is None:
+        return 0
     application.follow()
     print(f"serving on {application.address}", flush=True)
     try:

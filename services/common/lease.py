@@ -226,7 +226,9 @@ class Lease:
             try:
                 self._add(self._term, self._seen.beat + 2, self._term, released=True)
             except (DomainError, StoreError):
-                log.warning("a lease could not be given up; it runs out", extra={"lease": self.name})
+                log.warning(
+                    "a lease could not be given up; it runs out", extra={"lease": self.name}
+                )
             self._term = 0
 
     def _renew(self, seen: Seen, began: float) -> bool:

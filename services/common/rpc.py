@@ -45,6 +45,8 @@ _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
 )
 
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
 Registration = Callable[[grpc.Server], None]
 
 
@@ -76,6 +78,13 @@ def translated(error: grpc.RpcError) -> errors.DomainError:
     """A failed call in the domain's words; CALL_FAILED where the server gave none."""
     return to_domain_error(error) or errors.Unavailable(
         "CALL_FAILED", f"{error.code().name}: {error.details()}"
+    )
+
+
+def _not_ready(error: grpc.RpcError) -> errors.DomainError:
+    told = to_domain_error(error)
+    return told or errors.Unavailable(
+        "NOT_READY", "a service that this one needs does not answer; try again", service="peer"
     )
 
 
@@ -154,6 +163,9 @@ def _abort(context: Any, error: Exception, method: str) -> Any:
         return context.abort(status.code, status.details)
     if getattr(context, "code", lambda: None)() is not None:
         raise error  # the handler has aborted the call itself
+    if isinstance(error, grpc.RpcError) and error.code() in _PASSING:
+        # A service that this one asks is not there, or says so.
+        return _abort(context, _not_ready(error), method)
     log.exception("call failed", extra={"method": method})
     return context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
@@ -214,7 +226,7 @@ def start(
     ports = []
     for door in doors:
         try:
-            ports.append(_open(server, door))
+            ports.append(open_door(server, door))
         except RuntimeError as error:
             raise errors.Unavailable(
                 "ADDRESS_IN_USE",
@@ -226,7 +238,12 @@ def start(
     return Running(server, checks, ports)
 
 
-def _open(server: grpc.Server, door: Door) -> int:
+def open_door(server: grpc.Server, door: Door) -> int:
+    """Listen behind a door; returns the port.
+
+    Raises:
+        RuntimeError: the address is taken.
+    """
     if door.credentials is None:
         return server.add_insecure_port(door.address)
     return server.add_secure_port(door.address, door.credentials)

@@ -100,7 +100,9 @@ def test_what_a_killed_process_began_is_finished(url):
     ended(second)
 
     assert migrate_services(store, ROOT, NAMES, clock=lambda: 0) == []
-    store.insert("receipts", {"consumer": ["c"], "version": [1], "filter": [""], "received_ms": [1]})
+    store.insert(
+        "receipts", {"consumer": ["c"], "version": [1], "filter": [""], "received_ms": [1]}
+    )
     store.close()
     for process in (first, second):
         assert process.stdin is not None and process.stdout is not None
