@@ -31,6 +31,7 @@ BEATS = 4
 THROWN = 395
 """ClickHouse's code for throwIf."""
 DRAIN_PAUSE_S = 0.02
+HELD_PAUSE_S = 0.2
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS leases (
@@ -159,10 +160,12 @@ class Lease:
             clock: for the record only; times are measured by `monotonic`.
         """
         self._store, self.name, self._address, self._clock = store, name, address, clock
-        self._ttl_s, self._monotonic = ttl_s, monotonic
+        self.ttl_s = ttl_s
+        self._monotonic = monotonic
         self._owner = uuid.uuid4().hex
         self._seen, self._seen_at = Seen(), 0.0
         self._term = 0
+        self._is_new = True
         self._until = 0.0
         self._lock = threading.Lock()
         self.pause_s = ttl_s / BEATS
@@ -193,8 +196,9 @@ class Lease:
 
     @property
     def owner_address(self) -> str:
-        """Where the owner was last seen; "" without one."""
-        return "" if self._seen.released else self._seen.address
+        """Where another owner is; "" where none is known."""
+        seen = self._seen
+        return "" if seen.released or seen.owner == self._owner else seen.address
 
     def step(self) -> bool:
         """Claim what is free, keep what is held, look at what another one has. Whether it is held.
@@ -214,9 +218,11 @@ class Lease:
                 self._term = 0
             if self._term:
                 return self._renew(seen, began)
-            if seen.released or began - self._seen_at >= self._ttl_s:
-                return self._claim(seen, began)
-            return False
+            is_free = seen.released or began - self._seen_at >= self.ttl_s
+            # Who was at this process's own address before it is gone; asked once, at the start.
+            was_here = self._is_new and self._address == seen.address != ""
+            self._is_new = False
+            return (is_free or was_here) and self._claim(seen, began)
 
     def release(self) -> None:
         """Give it up, so that another process need not wait."""
@@ -236,7 +242,7 @@ class Lease:
             self._term = 0
             return False
         # Others count from when they see the sign, which is later than when this call began.
-        self._until = began + self._ttl_s
+        self._until = began + self.ttl_s
         return True
 
     def _claim(self, seen: Seen, began: float) -> bool:
@@ -246,9 +252,9 @@ class Lease:
         self._seen, self._seen_at = self._look(), self._monotonic()
         if (self._seen.term, self._seen.owner) != (term, self._owner):
             return False
-        if self._monotonic() - began >= self._ttl_s:  # the others have given it up meanwhile
+        if self._monotonic() - began >= self.ttl_s:  # the others have given it up meanwhile
             return False
-        self._term, self._until = term, began + self._ttl_s
+        self._term, self._until = term, began + self.ttl_s
         return True
 
     def _add(self, term: int, beat: int, expected: int, released: bool = False) -> bool:
@@ -290,82 +296,25 @@ class Lease:
             time.sleep(DRAIN_PAUSE_S)
 
 
-class Leased:
-    """Keeps a lease in a thread of its own, and says when it came and went.
-
-    The work is taken up before anybody is told that the lease is held, and laid down after.
-    """
-
-    def __init__(
-        self,
-        lease: Lease,
-        take_up: Callable[[Fence | None], None],
-        lay_down: Callable[[], None],
-    ) -> None:
-        self.lease, self._take_up, self._lay_down = lease, take_up, lay_down
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._works = False
-        self._worked: Fence | None = None
-
-    @property
-    def is_owner(self) -> bool:
-        """Whether this process does the work."""
-        return self._works and self.lease.is_held
-
-    def start(self) -> None:
-        """Take the lease now if it is free, and go on in a thread."""
-        self.step()
-        self._thread = threading.Thread(
-            target=self._run, name=f"lease-{self.lease.name}", daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Lay the work down and give the lease up."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._works:
-            self._works = False
-            self._lay_down()
-        self.lease.release()
-
-    def step(self) -> None:
-        """Look once, and act upon what was found."""
-        try:
-            held = self.lease.step()
-        except DomainError:
-            held = self.lease.is_held
-            log.warning("the lease cannot be looked at", extra={"lease": self.lease.name})
-        fence = self.lease.fence if held else None
-        if self._works and not (held and fence == self._worked):
-            self._works = False
-            self._lay_down()
-        if held and not self._works:
-            try:
-                self._take_up(fence)
-            except DomainError as error:
-                log.warning("the work is not taken up: %s", error.reason)
-            else:
-                self._works, self._worked = True, fence
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self.lease.pause_s):
-            try:
-                self.step()
-            except Exception:
-                log.exception("keeping a lease failed, trying again")
-
-
 @contextmanager
 def held(lease: Lease) -> Iterator[None]:
     """Hold a lease while the block runs, waiting for it first."""
-    ready = threading.Event()
-    keeper = Leased(lease, lambda _: ready.set(), ready.clear)
+    while not lease.step():
+        time.sleep(HELD_PAUSE_S)
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(lease.pause_s):
+            try:
+                lease.step()
+            except DomainError:
+                log.warning("a lease could not be renewed, trying again")
+
+    keeper = threading.Thread(target=keep, name=f"lease-{lease.name}", daemon=True)
     keeper.start()
     try:
-        ready.wait()
         yield
     finally:
-        keeper.stop()
+        done.set()
+        keeper.join()
+        lease.release()

@@ -35,6 +35,15 @@ OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 
+SEVERAL = ("dns:", "ipv4:", "ipv6:")
+"""Schemes of addresses that may stand for several servers."""
+IN_TURN = (
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+)
+CONNECTION_AGE = (("grpc.max_connection_age_ms", 300_000),)
+"""A connection is begun anew after so long, so that clients find servers that came since."""
+
 _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
@@ -203,10 +212,11 @@ def start(
     registrations: Iterable[Registration],
     doors: Sequence[Door],
     guard: grpc.ServerInterceptor | None = None,
+    forwarding: grpc.ServerInterceptor | None = None,
     workers: int = 16,
     shared: bool = False,
 ) -> Running:
-    """Serve behind one or more doors; `guard` is asked before every handler.
+    """Serve behind one or more doors; `guard` is asked before every handler, then `forwarding`.
 
     Args:
         shared: several processes listen on the port, and each gets its share of the connections.
@@ -216,8 +226,8 @@ def start(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[ErrorInterceptor(), *([] if guard is None else [guard])],
-        options=[*OPTIONS, ("grpc.so_reuseport", int(shared))],
+        interceptors=[ErrorInterceptor(), *(i for i in (guard, forwarding) if i is not None)],
+        options=[*OPTIONS, *CONNECTION_AGE, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
         register(server)
@@ -252,18 +262,20 @@ def open_door(server: grpc.Server, door: Door) -> int:
 def connect(
     address: str, certificates: Callable[[], Certificates] | None = None, token: str = ""
 ) -> grpc.Channel:
-    """Open a channel to one of our servers.
+    """Open a channel to one of our servers, or to several that serve the same.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT; "dns:///HOST:PORT" for all that the name stands for, a headless service
+            for one: calls go to them in turn, and those that do not answer are left out.
         certificates: what to show and whom to trust, as they are now; None: in clear.
         token: shown besides, or instead of a certificate.
     """
+    options = [*OPTIONS, *(IN_TURN if address.startswith(SEVERAL) else ())]
     if certificates is None:
-        return grpc.insecure_channel(address, options=list(OPTIONS))
+        return grpc.insecure_channel(address, options=options)
     return RenewedChannel(
         certificates,
         lambda found: grpc.secure_channel(
-            address, channel_credentials(found, token), options=list(OPTIONS)
+            address, channel_credentials(found, token), options=options
         ),
     )
