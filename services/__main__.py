@@ -53,7 +53,7 @@ from services.features.similar.neighbours import Neighbours
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
 from services.ingest.committing import Committing
-from services.jobs import JOBS
+from services.jobs import JOBS, STORE_JOBS
 from services.owned import owned
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
@@ -330,10 +330,13 @@ def _answers(store: str) -> bool:
 
 
 def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) -> int:
-    """Do a job: at the scoring service of another process, else with all services in this one."""
-    if len(names) != 1 or names[0] not in JOBS:
-        print(f"job must be one of {', '.join(JOBS)}", file=sys.stderr)
+    """Do a job: on the store, at the scoring service of another process, else with all services
+    in this one."""
+    if len(names) != 1 or names[0] not in {**JOBS, **STORE_JOBS}:
+        print(f"job must be one of {', '.join((*JOBS, *STORE_JOBS))}", file=sys.stderr)
         return 2
+    if names[0] in STORE_JOBS:
+        return _run_on_store(names[0], configuration, clock)
     application, address = None, configuration.peers.get("scoring", "")
     try:
         if not address:
@@ -351,6 +354,19 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
     finally:
         if application is not None:
             application.stop()
+    return 0
+
+
+def _run_on_store(name: str, configuration: Configuration, clock: Clock) -> int:
+    try:
+        store = open_store(configuration.store)
+        try:
+            print(STORE_JOBS[name](store, clock()), flush=True)
+        finally:
+            store.close()
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

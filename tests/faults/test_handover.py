@@ -9,7 +9,6 @@ import uuid
 import grpc
 import pytest
 
-from services.common.lease import Fence
 from services.common.store import open_store
 from tests.e2e.conftest import Services
 from zhengming.ingest.v1 import ingest_pb2 as pb
@@ -125,7 +124,9 @@ def test_the_work_goes_from_process_to_process(url, tmp_path):
         numbers = versions["version"].to_pylist()
         assert len(numbers) == len(set(numbers))
         assert [held.get(v, 0) for v in numbers] == versions["changed_count"].to_pylist()
-        seqs = store.query("SELECT count() AS n, uniqExact(seq) AS distinct FROM changes").to_pylist()
+        seqs = store.query(
+            "SELECT count() AS n, uniqExact(seq) AS distinct FROM changes"
+        ).to_pylist()
         assert seqs[0]["n"] == seqs[0]["distinct"]
         marks = store.query("SELECT count() AS n, uniqExact(mark_key) AS distinct FROM marks")
         assert marks.to_pylist() == [{"n": 42, "distinct": 42}]
@@ -135,5 +136,3 @@ def test_the_work_goes_from_process_to_process(url, tmp_path):
             if services.process.poll() is None:
                 services.process.send_signal(signal.SIGCONT)
                 services.end(signal.SIGTERM)
-
-

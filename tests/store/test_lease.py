@@ -106,7 +106,9 @@ def test_what_a_former_owner_writes_is_refused(store):
 
     assert caught.value.reason == "LEASE_LOST"
     assert written(store) == [1, 3]
-    assert store.query("SELECT parts FROM written WHERE number = 1")["parts"].to_pylist() == [[7, 8]]
+    assert store.query("SELECT parts FROM written WHERE number = 1")["parts"].to_pylist() == [
+        [7, 8]
+    ]
 
 
 def test_of_many_that_claim_at_once_one_is_the_owner(store):

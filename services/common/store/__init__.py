@@ -17,7 +17,7 @@ from services.common.store.failure import StoreError
 __all__ = ["ChdbStore", "ClickHouseStore", "Columns", "Store", "StoreError", "open_store"]
 
 DEFAULT_DATABASE = "zhengming"
-_CLUSTER = re.compile(r"cluster=[A-Za-z_]\w*")
+_CLUSTER = re.compile(r"cluster=([A-Za-z_]\w*)(?:&quorum=([1-9]))?")
 _DATABASE = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -125,8 +125,9 @@ def open_store(url: str) -> Store:
 
     Args:
         url: `chdb:PATH`, `chdb:PATH?database=NAME`, or `clickhouse://[USER:PASSWORD@]HOST[:PORT]
-            [/DATABASE][?cluster=NAME]`, user and password percent-encoded. Port 9000 and database
-            `zhengming` if not given. The database is created if it is not there.
+            [/DATABASE][?cluster=NAME[&quorum=N]]`, user and password percent-encoded. Port 9000 and
+            database `zhengming` if not given; quorum as ClickHouseStore has it. The database is
+            created if it is not there.
 
     Raises:
         InvalidArgument: STORE_URL_INVALID.
@@ -147,8 +148,9 @@ def open_store(url: str) -> Store:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise _url_invalid(url, "host or port cannot be read") from None
-        if not host or (parts.query and not _CLUSTER.fullmatch(parts.query)) or parts.fragment:
-            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME]"
+        cluster = _CLUSTER.fullmatch(parts.query)
+        if not host or (parts.query and not cluster) or parts.fragment:
+            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME[&quorum=N]]"
             raise _url_invalid(url, f"{form} is meant")
         return ClickHouseStore(
             host,
@@ -156,7 +158,8 @@ def open_store(url: str) -> Store:
             _checked_database(url, parts.path.strip("/") or DEFAULT_DATABASE),
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
-            parts.query.removeprefix("cluster="),
+            cluster[1] if cluster else "",
+            int(cluster[2] or 0) if cluster else 0,
         )
     raise _url_invalid(url, "it begins with neither chdb: nor clickhouse://")
 
