@@ -69,7 +69,7 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service
     if request.param == "chdb":
         store = f"chdb:{tmp_path / 'store'}"
     elif request.param == "cluster":
-        store = request.getfixturevalue("cluster").url("e2e")
+        store = request.getfixturevalue("replicated").url("e2e")
     else:
         store = request.getfixturevalue("clickhouse_url")
     running = Services(store, tmp_path)

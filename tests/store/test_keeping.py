@@ -45,7 +45,7 @@ def filled(store):
         {"seq": np.arange(50, dtype=np.uint64), "number": numbers, "committed_ms": numbers * 0},
     )
     store.insert("sources", {"source": [1], "name": ["应用一'; --"], "first_seen_ms": [5]})
-    rows = published({n: (3107, 2, 3, 4) for n in numbers.tolist()}, version=1)
+    rows = published(dict.fromkeys(numbers.tolist(), (3107, 2, 3, 4)), version=1)
     rows["categories"][:, 0] = 3107
     reputation.insert_version(store, None, 0, 1, 10, 11, len(numbers), "50", 0, rows)
     steps = [("", 0, Step(Kind.READ, Role.READER, f"r{i}", text="看")) for i in range(3)]
