@@ -9,6 +9,7 @@ import uuid
 import grpc
 import pytest
 
+from services.cli.session import run_pipeline
 from services.common.store import open_store
 from tests.e2e.conftest import Services
 from zhengming.ingest.v1 import ingest_pb2 as pb
@@ -49,6 +50,15 @@ def seen(services, number, count):
         pause.wait(0.05)
 
 
+def versions_seen(services, version):
+    """Wait until a process has a version."""
+    until, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    request = reputation_pb2.GetVersionRequest()
+    while services.stubs.reputation.GetVersion(request, timeout=60).version < version:
+        assert time.monotonic() < until
+        pause.wait(0.05)
+
+
 def owner(store, name="reputation"):
     found = store.query(
         "SELECT argMax(address, term) AS at FROM leases WHERE name = %(name)s", {"name": name}
@@ -70,6 +80,7 @@ def url(request):
     return request.getfixturevalue("clickhouse_server").url("handover")
 
 
+@pytest.mark.timeout(900)
 def test_the_work_goes_from_process_to_process(url, tmp_path):
     def begin(name):
         folder = tmp_path / name
@@ -90,6 +101,12 @@ def test_the_work_goes_from_process_to_process(url, tmp_path):
         submit(second, "13800138002", 4)
         for number, count in (("13800138001", 3), ("13800138002", 4)):
             assert seen(first, number, count) == seen(second, number, count)
+
+        # Jobs that one starts run at the owner; both have what they publish.
+        published = run_pipeline(second.stubs, None, lambda step: None)
+        assert published.number_count == 2
+        for services in (first, second):
+            versions_seen(services, published.version)
 
         # The owner is killed: the other goes on.
         first.end(signal.SIGKILL)

@@ -43,6 +43,7 @@ def test_a_mark_becomes_visible_on_two_shards_of_two_replicas(services):
     assert seen(services, "13900138001", 4).category.startswith("A32")
 
 
+@pytest.mark.timeout(900)
 def test_what_is_acknowledged_outlives_a_replica_and_stands_once(services, replicated):
     waiting = [batch(number) for number in NUMBERS]
     refused = threading.Event()

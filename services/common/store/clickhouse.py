@@ -84,7 +84,7 @@ class ClickHouseStore:
         self._user, self._password = user, password
         self.database = checked_name(database)
         self.cluster = checked_name(cluster) if cluster else ""
-        self._quorum = quorum or 1
+        self._quorum, self.engine_version = quorum or 1, (0, 0)
         self._pool = Pool(self._new_client, Client.disconnect)
         version_sql = "SELECT version() AS version"
         try:
@@ -96,10 +96,10 @@ class ClickHouseStore:
             result = self.query(version_sql)
         major, minor = result["version"][0].as_py().split(".")[:2]
         self.engine_version = (int(major), int(minor))
-        if self.cluster and not quorum:
+        if self.cluster:
             shards = [row["shard"] for row in self._servers()]
-            self._quorum = min((2, *(shards.count(shard) for shard in shards)))
-            self._pool.renew()
+            self._quorum = quorum or min((2, *(shards.count(shard) for shard in shards)))
+            self._pool.renew()  # with the settings that these two facts ask for
 
     def query(
         self,
@@ -329,6 +329,8 @@ class ClickHouseStore:
         if not self.cluster:
             return None
         quorum = {"insert_quorum": self._quorum, "insert_quorum_timeout": QUORUM_TIMEOUT_MS}
+        if self._quorum > 1 and self.engine_version >= (20, 10):  # reads are exact only then
+            quorum["insert_quorum_parallel"] = 0
         return {**_CLUSTER_SETTINGS, **(quorum if self._quorum > 1 else {})}
 
     def _failure(self, error: Exception) -> Exception:
