@@ -33,7 +33,7 @@ THROWN = 395
 DRAIN_PAUSE_S = 0.02
 HELD_PAUSE_S = 0.2
 
-_TABLE = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS leases (
     name String,
     term UInt64,
@@ -139,6 +139,8 @@ def lost(name: str) -> Unavailable:
 class Lease:
     """One process's part in a lease: claims it when it is free, and keeps it.
 
+    The table is there once `migrate.migrate_services` was called.
+
     Over a store that only one process can open (`Store.is_shared` is false) it is held from the
     start, without a fence.
     """
@@ -169,8 +171,6 @@ class Lease:
         self._until = 0.0
         self._lock = threading.Lock()
         self.pause_s = ttl_s / BEATS
-        if store.is_shared:
-            store.execute(_TABLE)
 
     @property
     def fence(self) -> Fence | None:
@@ -301,13 +301,23 @@ def held(lease: Lease) -> Iterator[None]:
     """Hold a lease while the block runs, waiting for it first."""
     while not lease.step():
         time.sleep(HELD_PAUSE_S)
+    try:
+        with kept(lease):
+            yield
+    finally:
+        lease.release()
+
+
+@contextmanager
+def kept(lease: Lease) -> Iterator[None]:
+    """Show signs of life in a thread of its own while the block runs."""
     done = threading.Event()
 
     def keep() -> None:
         while not done.wait(lease.pause_s):
             try:
                 lease.step()
-            except DomainError:
+            except (DomainError, StoreError):
                 log.warning("a lease could not be renewed, trying again")
 
     keeper = threading.Thread(target=keep, name=f"lease-{lease.name}", daemon=True)
@@ -317,4 +327,3 @@ def held(lease: Lease) -> Iterator[None]:
     finally:
         done.set()
         keeper.join()
-        lease.release()

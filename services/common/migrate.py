@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
-from services.common.lease import TTL_S, Lease, held
+from services.common.lease import TABLE, TTL_S, Lease, held
 from services.common.store import Store, StoreError
 from services.common.store.failure import ALREADY_DONE_CODES
 
@@ -81,7 +81,9 @@ def migrate_services(
     def left() -> bool:
         return any(_pending(store, name, root / name / "schema") for name in services)
 
-    store.execute(_RECORDS)
+    _create(store, "schema_migrations", _RECORDS)
+    if store.is_shared:
+        _create(store, "leases", TABLE)
     if not left():
         return []
     with held(Lease(store, "schema", "", clock, ttl_s)):
@@ -124,7 +126,7 @@ def migrate(
     """
     if database is not None and database != store.database:
         store.use(database)
-    store.execute(_RECORDS)
+    _create(store, "schema_migrations", _RECORDS)
     records = _recorded(store, service)
     applied = []
     for migration in pending(read_folder(folder), records, service):
@@ -132,6 +134,16 @@ def migrate(
         _apply(store, service, migration, record.statements_done if record else None, clock)
         applied.append(migration.name)
     return applied
+
+
+def _create(store: Store, name: str, statement: str) -> None:
+    """Create a table that is not there; else a cluster would wait for every server to agree."""
+    found = store.query(
+        "SELECT count() AS n FROM system.tables WHERE database = %(database)s AND name = %(name)s",
+        {"database": store.database, "name": name},
+    )
+    if not found["n"][0].as_py():
+        store.execute(statement)
 
 
 def _recorded(store: Store, service: str) -> dict[str, Record]:

@@ -10,7 +10,7 @@ import grpc
 
 from services.common import rpc
 from services.common.errors import DomainError, Unavailable
-from services.common.lease import Fence, Lease
+from services.common.lease import Fence, Lease, kept
 
 log = logging.getLogger(__name__)
 
@@ -188,14 +188,15 @@ class Office:
         return channel
 
     def _take_up(self, fence: Fence | None) -> None:
-        for work in self._works:
-            try:
-                work.take_up(fence)
-            except DomainError as error:
-                log.warning("%s is not taken up: %s", self.lease.name, error.reason)
-                self._lay_down()
-                return
-            self._begun.append(work)
+        try:
+            with kept(self.lease):  # it may take longer than the lease holds
+                for work in self._works:
+                    self._begun.append(work)
+                    work.take_up(fence)
+        except DomainError as error:
+            log.warning("%s is not taken up: %s", self.lease.name, error.reason)
+            self._lay_down()
+            return
         self._fence = fence
         with self._changed:
             self._is_owner = True

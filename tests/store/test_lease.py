@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.common.errors import Unavailable
-from services.common.lease import Lease, insert
+from services.common.lease import TABLE, Lease, insert
 from services.common.store import open_store
 
 TTL_S = 10.0
@@ -26,6 +26,7 @@ def store(request, tmp_path):
     name = f"lease_{request.node.name.partition('[')[0][-20:]}"
     fixture = "cluster" if request.param == "cluster" else "clickhouse_server"
     opened = open_store(request.getfixturevalue(fixture).url(name))
+    opened.execute(TABLE)
     opened.execute(
         "CREATE TABLE written (number Int64, text String, parts Array(UInt16)) "
         "ENGINE = MergeTree ORDER BY number"
