@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -91,6 +91,11 @@ demo: $(STATE)/protos ## the same without staying
 
 test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium ## everything that must hold
 	@$(PY) -m pytest
+
+test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## two shards of two replicas; processes and a replica killed
+	@$(PY) -m pytest --timeout=900 -k "not chdb" tests/store/test_cluster.py tests/store/test_lease.py \
+	  tests/store/test_migrate_together.py tests/faults tests/e2e/test_services_apart.py \
+	  tests/e2e/test_mark_to_reputation.py
 
 check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
 	@$(VENV)/bin/ruff check .

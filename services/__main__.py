@@ -37,9 +37,12 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.feed.head import Signer
-from services.common.migrate import migrate
+from services.common.lease import Lease
+from services.common.migrate import migrate_services
+from services.common.office import Forwarding, Office, Threads, Work
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.waiting import waiting_room
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
 from services.console.accounts import Accounts
@@ -49,8 +52,9 @@ from services.features import server as features
 from services.features.similar.neighbours import Neighbours
 from services.ingest import numbers, taxonomy
 from services.ingest import server as ingest
-from services.ingest.commit import Committer
-from services.jobs import JOBS
+from services.ingest.committing import Committing
+from services.jobs import JOBS, STORE_JOBS
+from services.owned import owned
 from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
@@ -69,6 +73,8 @@ CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+STORE_PAUSE_S = 2.0
+"""Between two looks whether the store is there."""
 
 
 class Application:
@@ -95,10 +101,11 @@ class Application:
         configuration.identity.check(configuration.address)
         self._store = open_store(configuration.store)
         self._closing: list[Callable[[], None]] = []
-        self._followers: list[Publisher | disputes.DisputeServicer | Courier] = []
+        self._offices: dict[str, Office] = {}
+        self._threads = Threads()
+        self._publisher: Publisher | None = None
         try:
-            for name in NAMES:
-                migrate(self._store, name, ROOT / name / "schema", clock=clock)
+            migrate_services(self._store, ROOT, NAMES, clock, configuration.lease_s)
             self._serve(configuration, names, clock)
         except BaseException:
             self._close()
@@ -107,11 +114,11 @@ class Application:
     def _serve(self, configuration: Configuration, names: Sequence[str], clock: Clock) -> None:
         store = self._store
         operations = Operations()
-        self._closing.append(operations.join)
         committer = published = feed = None
+        works: dict[str, list[Work]] = {name: [] for name in NAMES if name in names}
         if "ingest" in names:
-            committer = Committer(store, clock)
-            self._closing.append(committer.close)
+            committer = Committing(store, clock)
+            works["ingest"].append(committer)
         stubs = self._stubs = Stubs(configuration)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
@@ -174,12 +181,12 @@ class Application:
                 configuration.private_notices,
             )
             registrations.append(lambda s: notices.register(s, notice_servicer))
-            self._followers.append(courier)
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
             registrations.append(lambda s: disputes.register(s, dispute_servicer))
-            self._followers.append(dispute_servicer)
+            self._threads.add(courier, dispute_servicer)
+            works["arbitration"] += [cases, self._threads]
         if "scoring" in names:
             scoring_servicer = scoring.ScoringServicer(
                 store,
@@ -208,22 +215,34 @@ class Application:
             feed_servicer = feed_server.FeedServicer(store, feed, clock, random.random)
             registrations.append(lambda s: lookup.register(s, reputation_servicer))
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
-            self._followers.append(publisher)
+            works["reputation"].append(publisher)
+            self._publisher = publisher
         doors, guard = configuration.identity.entrance(configuration.address, clock)
-        self._running = rpc.start(registrations, doors, guard)
+        self._offices |= {name: Office(own, stubs.connect) for name, own in works.items()}
+        self._running = rpc.start(registrations, doors, guard, Forwarding(owned(self._offices)))
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
+        if committer is not None:
+            committer.office = self._offices["ingest"]
+        operations.offices = tuple(self._offices.values())
+        for name, office in self._offices.items():
+            reached_at = configuration.advertised or self.address
+            lease = Lease(store, name, reached_at, clock, configuration.lease_s)
+            office.start(lease)
+            self._closing.append(office.stop)
+        self._closing.append(operations.join)
         self._closing.append(lambda: self._running.stop(GRACE_S))
         if feed is not None:
             self._closing.append(feed.stop)
 
     def follow(self) -> None:
         """Publish touched numbers as they come, and let time pass for disputes."""
-        for follower in self._followers:
-            follower.start()
-            self._closing.append(follower.stop)
+        self._threads.allow()
+        if self._publisher is not None:
+            self._publisher.start()
+            self._closing.append(self._publisher.stop)
 
     def serve_console(self) -> str:
         """Serve the web pages; returns their address, "" where this process has none.
@@ -280,11 +299,44 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
+def started(
+    configuration: Configuration, names: Sequence[str], stop: threading.Event
+) -> Application | None:
+    """The services, once a store of other processes answers; None if told to stop before.
+
+    Raises:
+        DomainError: what cannot be waited for.
+    """
+    while not stop.is_set():
+        try:
+            return Application(configuration, names)
+        except Unavailable as error:
+            if error.reason != "STORE_UNAVAILABLE" or configuration.store.startswith("chdb:"):
+                raise
+            log.warning("waiting for the store: %s", error)
+        doors, _ = configuration.identity.entrance(configuration.address, wall_clock_ms)
+        with waiting_room(doors):
+            while not stop.wait(STORE_PAUSE_S) and not _answers(configuration.store):
+                pass
+    return None
+
+
+def _answers(store: str) -> bool:
+    try:
+        open_store(store).close()
+    except Unavailable:
+        return False
+    return True
+
+
 def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) -> int:
-    """Do a job: at the scoring service of another process, else with all services in this one."""
-    if len(names) != 1 or names[0] not in JOBS:
-        print(f"job must be one of {', '.join(JOBS)}", file=sys.stderr)
+    """Do a job: on the store, at the scoring service of another process, else with all services
+    in this one."""
+    if len(names) != 1 or names[0] not in {**JOBS, **STORE_JOBS}:
+        print(f"job must be one of {', '.join((*JOBS, *STORE_JOBS))}", file=sys.stderr)
         return 2
+    if names[0] in STORE_JOBS:
+        return _run_on_store(names[0], configuration, clock)
     application, address = None, configuration.peers.get("scoring", "")
     try:
         if not address:
@@ -302,6 +354,19 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
     finally:
         if application is not None:
             application.stop()
+    return 0
+
+
+def _run_on_store(name: str, configuration: Configuration, clock: Clock) -> int:
+    try:
+        store = open_store(configuration.store)
+        try:
+            print(STORE_JOBS[name](store, clock()), flush=True)
+        finally:
+            store.close()
+    except DomainError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -327,10 +392,12 @@ def main(names: Sequence[str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     try:
-        application = Application(environment(os.environ), names)
+        application = started(environment(os.environ), names, stop)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
+    if application is None:
+        return 0
     application.follow()
     print(f"serving on {application.address}", flush=True)
     try:

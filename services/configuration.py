@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
+from services.common.lease import TTL_S
 from services.reputation.publisher import MAX_CHURN
 
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
@@ -33,6 +34,8 @@ class Configuration:
         identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
         private_notices: notices may go to private addresses and over http: tests, laptops.
+        lease_s: seconds without a sign of life after which another process takes over.
+        advertised: where other processes of a service reach this one; "": where it listens.
     """
 
     store: str
@@ -50,6 +53,8 @@ class Configuration:
     max_churn: float = MAX_CHURN
     identity: Identity = field(default_factory=Identity)
     private_notices: bool = False
+    lease_s: float = TTL_S
+    advertised: str = ""
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -72,6 +77,8 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
         identity=Identity.read(variables),
         private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
+        lease_s=_number(variables, "ZHENGMING_LEASE_S", TTL_S, 3600.0),
+        advertised=variables.get("ZHENGMING_ADVERTISED", ""),
     )
 
 

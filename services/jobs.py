@@ -7,6 +7,8 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 
 from services.common import operations
+from services.common.store import Store
+from services.keeping.retention import drop_expired, load
 from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
 DAY_MS = 86_400_000
@@ -42,3 +44,16 @@ def retrain(channel: grpc.Channel, now_ms: int) -> str:
 
 JOBS: Mapping[str, Callable[[grpc.Channel, int], str]] = {"retrain": retrain}
 """By name: given a channel to the scoring service and the time, what it answers."""
+
+
+def retention(store: Store, now_ms: int) -> str:
+    """Drop what is older than its term in services/keeping/terms.yaml.
+
+    Returns:
+        Rows dropped by table, as a line of JSON.
+    """
+    return json.dumps(drop_expired(store, load(), now_ms))
+
+
+STORE_JOBS: Mapping[str, Callable[[Store, int], str]] = {"retention": retention}
+"""Those that work on the store itself."""

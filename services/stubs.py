@@ -85,8 +85,12 @@ class Stubs:
     def _channel(self, name: str) -> grpc.Channel:
         address = self._peers.get(name) or self.own.value
         if address not in self._channels:
-            self._channels[address] = rpc.connect(address, self._certificates)
+            self._channels[address] = self.connect(address)
         return self._channels[address]
+
+    def connect(self, address: str) -> grpc.Channel:
+        """A channel to another process of ours; the caller closes it."""
+        return rpc.connect(address, self._certificates)
 
     def touch(self, numbers: Sequence[int]) -> None:
         """Have numbers published anew.

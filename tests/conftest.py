@@ -10,6 +10,7 @@ from tests.engines import (
     clickhouse_store,
     cluster,
     either,
+    replicated,
 )
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "clickhouse_store",
     "cluster",
     "either",
+    "replicated",
 ]
 
 # How long an example takes is the machine's business, not a fact about the code.

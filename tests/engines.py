@@ -44,6 +44,13 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def replicated() -> Iterator[Cluster]:
+    """Two shards of two replicas for the whole session; a test that kills one starts it again."""
+    with Cluster(shards=2, replicas=2) as running:
+        yield running
+
+
 @pytest.fixture
 def chdb_store(chdb_engine: ChdbStore, chdb_path: Path) -> Iterator[ChdbStore]:
     """A store in the embedded engine with an empty database of its own."""

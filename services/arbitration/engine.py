@@ -264,9 +264,12 @@ class Engine:
 
     def _current(self) -> "_Learned":
         with self._lock:
-            if self._learned is not None:
-                return self._learned
+            learned = self._learned
+        if learned is not None and not self._store.is_shared:
+            return learned
         newest = queries.last_run(self._store)
+        if learned is not None and learned.run == newest:
+            return learned  # else another process has run since
         # What was confirmed since the run comes on top, by `_extend`; a run's id is its time.
         crosswalk, mapping_count = self._confirmed(until_ms=newest)
         vocabulary = self._vocabulary(crosswalk)

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from services import __main__ as composition
 from services.cli import (
     audit,
+    backups,
     certificates,
     console_users,
     copy_files,
@@ -52,6 +53,8 @@ app = typer.Typer(
     help="One authoritative, accurate, explained reputation per phone number.",
 )
 app.command(name="certificates")(certificates.make_certificates)
+app.command(name="backup")(backups.backup)
+app.command(name="restore")(backups.restore)
 app.add_typer(audit.app, name="audit")
 app.add_typer(console_users.app, name="console")
 app.add_typer(report.app, name="report")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
+from services.common.lease import TABLE, TTL_S, Lease, held
 from services.common.store import Store, StoreError
 from services.common.store.failure import ALREADY_DONE_CODES
 
@@ -63,6 +65,35 @@ class Record:
     is_finished: bool
 
 
+def migrate_services(
+    store: Store, root: Path, services: Sequence[str], clock: Clock, ttl_s: float = TTL_S
+) -> list[str]:
+    """Apply what the services' schema folders have that is not yet applied; see `migrate`.
+
+    Any number of processes may do so at the same time: one applies, the others wait for it, and
+    go on where it stopped if it dies.
+
+    Args:
+        root: the folder of `<service>/schema`.
+        ttl_s: how long to wait for one that shows no sign of life.
+    """
+
+    def left() -> bool:
+        return any(_pending(store, name, root / name / "schema") for name in services)
+
+    _create(store, "schema_migrations", _RECORDS)
+    if store.is_shared:
+        _create(store, "leases", TABLE)
+    if not left():
+        return []
+    with held(Lease(store, "schema", "", clock, ttl_s)):
+        return [
+            f"{name}/{applied}"
+            for name in services
+            for applied in migrate(store, name, root / name / "schema", clock=clock)
+        ]
+
+
 def migrate(
     store: Store, service: str, folder: Path, database: str | None = None, *, clock: Clock
 ) -> list[str]:
@@ -95,15 +126,32 @@ def migrate(
     """
     if database is not None and database != store.database:
         store.use(database)
-    migrations = read_folder(folder)
-    store.execute(_RECORDS)
-    records = _read_records(store.query(_HISTORY, {"service": service}), service)
+    _create(store, "schema_migrations", _RECORDS)
+    records = _recorded(store, service)
     applied = []
-    for migration in pending(migrations, records, service):
+    for migration in pending(read_folder(folder), records, service):
         record = records.get(migration.name)
         _apply(store, service, migration, record.statements_done if record else None, clock)
         applied.append(migration.name)
     return applied
+
+
+def _create(store: Store, name: str, statement: str) -> None:
+    """Create a table that is not there; else a cluster would wait for every server to agree."""
+    found = store.query(
+        "SELECT count() AS n FROM system.tables WHERE database = %(database)s AND name = %(name)s",
+        {"database": store.database, "name": name},
+    )
+    if not found["n"][0].as_py():
+        store.execute(statement)
+
+
+def _recorded(store: Store, service: str) -> dict[str, Record]:
+    return _read_records(store.query(_HISTORY, {"service": service}), service)
+
+
+def _pending(store: Store, service: str, folder: Path) -> list[Migration]:
+    return pending(read_folder(folder), _recorded(store, service), service)
 
 
 def pending(

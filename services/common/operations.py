@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from services.common import errors, rpc
+from services.common.office import Office, forward
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
     """Runs one job of a kind at a time, each in a thread of its own."""
 
     def __init__(self) -> None:
+        self.offices: Sequence[Office] = ()
+        """Whose owners are asked about a job that does not run here."""
         self._lock = threading.Lock()
         self._operations: dict[str, operations_pb2.Operation] = {}
         self._running: dict[str, threading.Thread] = {}
@@ -46,12 +49,14 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
         self, request: operations_pb2.GetOperationRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Answer how far a job is."""
-        return self._get(request.name)
+        return self._elsewhere("GetOperation", request, context) or self._get(request.name)
 
     def WaitOperation(
         self, request: operations_pb2.WaitOperationRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Answer when a job is done, or after the timeout (at most 60 s), whichever is first."""
+        if found := self._elsewhere("WaitOperation", request, context):
+            return found
         self._get(request.name)
         timeout_s = request.timeout.ToTimedelta().total_seconds() or 60.0
         with self._done:
@@ -64,6 +69,23 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
             threads = list(self._running.values())
         for thread in threads:
             thread.join()
+
+    def _elsewhere(
+        self, method: str, request: Message, context: grpc.ServicerContext
+    ) -> operations_pb2.Operation | None:
+        """What an owner answers about a job that is unknown here; None without one that does."""
+        if request.name in self._operations:  # type: ignore[attr-defined]
+            return None
+        path = f"/google.longrunning.Operations/{method}"
+        for office in self.offices:
+            try:
+                channel = office.owner(0.0)
+                if channel is not None:
+                    answer = forward(office, channel, path, request.SerializeToString(), context)
+                    return operations_pb2.Operation.FromString(answer)
+            except (errors.NotFound, errors.Unavailable):
+                continue
+        return None
 
     def _get(self, name: str) -> operations_pb2.Operation:
         with self._lock:

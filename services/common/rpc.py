@@ -35,6 +35,15 @@ OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 
+SEVERAL = ("dns:", "ipv4:", "ipv6:")
+"""Schemes of addresses that may stand for several servers."""
+IN_TURN = (
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+)
+CONNECTION_AGE = (("grpc.max_connection_age_ms", 300_000),)
+"""A connection is begun anew after so long, so that clients find servers that came since."""
+
 _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
@@ -44,6 +53,8 @@ _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
 )
+
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 Registration = Callable[[grpc.Server], None]
 
@@ -81,6 +92,13 @@ def translated(error: grpc.RpcError) -> errors.DomainError:
     """A failed call in the domain's words; CALL_FAILED where the server gave none."""
     return to_domain_error(error) or errors.Unavailable(
         "CALL_FAILED", f"{error.code().name}: {error.details()}"
+    )
+
+
+def _not_ready(error: grpc.RpcError) -> errors.DomainError:
+    told = to_domain_error(error)
+    return told or errors.Unavailable(
+        "NOT_READY", "a service that this one needs does not answer; try again", service="peer"
     )
 
 
@@ -159,6 +177,9 @@ def _abort(context: Any, error: Exception, method: str) -> Any:
         return context.abort(status.code, status.details)
     if getattr(context, "code", lambda: None)() is not None:
         raise error  # the handler has aborted the call itself
+    if isinstance(error, grpc.RpcError) and error.code() in _PASSING:
+        # A service that this one asks is not there, or says so.
+        return _abort(context, _not_ready(error), method)
     log.exception("call failed", extra={"method": method})
     return context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
@@ -196,10 +217,11 @@ def start(
     registrations: Iterable[Registration],
     doors: Sequence[Door],
     guard: grpc.ServerInterceptor | None = None,
+    forwarding: grpc.ServerInterceptor | None = None,
     workers: int = 16,
     shared: bool = False,
 ) -> Running:
-    """Serve behind one or more doors; `guard` is asked before every handler.
+    """Serve behind one or more doors; `guard` is asked before every handler, then `forwarding`.
 
     Args:
         shared: several processes listen on the port, and each gets its share of the connections.
@@ -209,8 +231,8 @@ def start(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[ErrorInterceptor(), *([] if guard is None else [guard])],
-        options=[*OPTIONS, ("grpc.so_reuseport", int(shared))],
+        interceptors=[ErrorInterceptor(), *(i for i in (guard, forwarding) if i is not None)],
+        options=[*OPTIONS, *CONNECTION_AGE, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
         register(server)
@@ -243,18 +265,20 @@ def open_door(server: Any, door: Door) -> int:
 def connect(
     address: str, certificates: Callable[[], Certificates] | None = None, token: str = ""
 ) -> grpc.Channel:
-    """Open a channel to one of our servers.
+    """Open a channel to one of our servers, or to several that serve the same.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT; "dns:///HOST:PORT" for all that the name stands for, a headless service
+            for one: calls go to them in turn, and those that do not answer are left out.
         certificates: what to show and whom to trust, as they are now; None: in clear.
         token: shown besides, or instead of a certificate.
     """
+    options = [*OPTIONS, *(IN_TURN if address.startswith(SEVERAL) else ())]
     if certificates is None:
-        return grpc.insecure_channel(address, options=list(OPTIONS))
+        return grpc.insecure_channel(address, options=options)
     return RenewedChannel(
         certificates,
         lambda found: grpc.secure_channel(
-            address, channel_credentials(found, token), options=list(OPTIONS)
+            address, channel_credentials(found, token), options=options
         ),
     )

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.clock import Clock
-from services.common.errors import ResourceExhausted, Unavailable
+from services.common.errors import DomainError, ResourceExhausted, Unavailable
+from services.common.lease import Fence, lost
 from services.common.store import Store
 from services.ingest import queries
 
@@ -59,15 +60,20 @@ class Committer:
     record. What stands without a record is completed at the next start.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, fence: Fence | None = None) -> None:
+        """Complete what stands without a record, and begin.
+
+        Raises:
+            Unavailable: LEASE_LOST, STORE_UNAVAILABLE.
+        """
+        self._store, self._clock, self._fence = store, clock, fence
         self._waiting: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._changed = threading.Condition()
         self._named: set[tuple[str, object]] = set()
-        self._torn = False
-        self._next_seq = queries.repair(store, clock())
+        self._torn = self._is_closed = False
+        self._next_seq = queries.repair(store, fence, clock())
         self._thread = threading.Thread(target=self._run, name="ingest-commit", daemon=True)
         self._thread.start()
 
@@ -76,12 +82,15 @@ class Committer:
 
         Raises:
             ResourceExhausted: QUEUE_FULL.
-            Unavailable: STORE_UNAVAILABLE; the rows may or may not be there: send them again.
+            Unavailable: STORE_UNAVAILABLE, LEASE_LOST; the rows may or may not be there: send
+                them again.
         """
         rows = submission.row_count
         if rows == 0:
             return np.zeros(0, dtype=bool)
         with self._lock:
+            if self._is_closed:
+                raise lost("ingest")
             if self._waiting_rows + rows > MAX_WAITING_ROWS:
                 raise ResourceExhausted(
                     "QUEUE_FULL",
@@ -89,7 +98,7 @@ class Committer:
                     maximum=MAX_WAITING_ROWS,
                 )
             self._waiting_rows += rows
-        self._waiting.put(submission)
+            self._waiting.put(submission)
         return submission.done.result()
 
     @property
@@ -104,7 +113,9 @@ class Committer:
 
     def close(self) -> None:
         """Commit what waits, then stop."""
-        self._waiting.put(None)
+        with self._lock:
+            self._is_closed = True
+            self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -129,8 +140,9 @@ class Committer:
         except Exception as error:  # every caller must hear of it, whatever it is
             log.exception("a block was not stored")
             self._torn = True
+            reason = error.reason if isinstance(error, DomainError) else "STORE_UNAVAILABLE"
             for submission in submissions:
-                failure = Unavailable("STORE_UNAVAILABLE", "the store did not take the batch")
+                failure = Unavailable(reason, "the store did not take the batch; send it again")
                 failure.__cause__ = error
                 submission.done.set_exception(failure)
         else:
@@ -142,7 +154,7 @@ class Committer:
     def _write(self, submissions: Sequence[Submission]) -> list[npt.NDArray[np.bool_]]:
         now_ms = self._clock()
         if self._torn:  # the last block may stand half written
-            self._next_seq = queries.repair(self._store, now_ms)
+            self._next_seq = queries.repair(self._store, self._fence, now_ms)
             self._torn = False
         self._write_names([name for s in submissions for name in s.names], now_ms)
         seq = self._next_seq
@@ -161,14 +173,16 @@ class Committer:
             count = len(columns["number"])
             columns["seq"] = np.arange(seq, seq + count, dtype=np.uint64)
             if table != TOUCHES:
-                queries.insert_facts(self._store, table, columns, now_ms)
+                queries.insert_facts(self._store, self._fence, table, columns, now_ms)
             numbers.append(columns["number"])
             seq += count
             at = 0
             for i in chosen:
                 fresh[i] = new[at : at + submissions[i].row_count]
                 at += submissions[i].row_count
-        queries.insert_changes(self._store, self._next_seq, np.concatenate(numbers), now_ms)
+        queries.insert_changes(
+            self._store, self._fence, self._next_seq, np.concatenate(numbers), now_ms
+        )
         with self._changed:
             self._next_seq = seq
             self._changed.notify_all()

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common import lease
+from services.common.lease import Fence
 from services.common.numbering.keys import format_keys
 from services.common.numbering.prefixes import national
 from services.common.store import Store
@@ -30,6 +32,7 @@ def known_marks(store: Store, columns: Columns) -> npt.NDArray[np.bool_]:
         WHERE mark_key IN (SELECT mark_key FROM {asked})
         """,
         tables={"asked": {"mark_key": columns["mark_key"]}},
+        exact=True,
     )
     if found.num_rows == 0:
         return np.zeros(len(columns["mark_key"]), dtype=bool)
@@ -44,22 +47,40 @@ def _pairs(key: npt.NDArray[Any], check: npt.NDArray[Any]) -> npt.NDArray[np.com
     return both
 
 
-def insert_facts(store: Store, table: str, columns: Columns, received_ms: int) -> None:
-    """Append rows to a fact table; for marks also their ids."""
+def insert_facts(
+    store: Store, fence: Fence | None, table: str, columns: Columns, received_ms: int
+) -> None:
+    """Append rows to a fact table; for marks also their ids.
+
+    Raises:
+        Unavailable: LEASE_LOST.
+    """
     count = len(columns["number"])
     if table != "marks":
-        store.insert(table, dict(columns))
+        lease.insert(store, fence, table, dict(columns))
         return
-    store.insert(table, {**columns, "received_ms": np.full(count, received_ms, dtype=np.int64)})
-    store.insert("mark_ids", {"mark_key": columns["mark_key"], "mark_check": columns["mark_check"]})
+    received = np.full(count, received_ms, dtype=np.int64)
+    lease.insert(store, fence, table, {**columns, "received_ms": received})
+    ids = {name: columns[name] for name in ("mark_key", "mark_check")}
+    lease.insert(store, fence, "mark_ids", ids)
 
 
 def insert_changes(
-    store: Store, first_seq: int, numbers: npt.NDArray[Any], committed_ms: int
+    store: Store,
+    fence: Fence | None,
+    first_seq: int,
+    numbers: npt.NDArray[Any],
+    committed_ms: int,
 ) -> None:
-    """Append the commit record of a block whose rows have ascending seq from first_seq."""
+    """Append the commit record of a block whose rows have ascending seq from first_seq.
+
+    Raises:
+        Unavailable: LEASE_LOST.
+    """
     count = len(numbers)
-    store.insert(
+    lease.insert(
+        store,
+        fence,
         "changes",
         {
             "seq": np.arange(first_seq, first_seq + count, dtype=np.uint64),
@@ -81,25 +102,33 @@ def insert_names(
     store.insert(table, columns)
 
 
-def repair(store: Store, now_ms: int) -> int:
+def repair(store: Store, fence: Fence | None, now_ms: int) -> int:
     """Complete what a crash left without its commit record. Returns the next seq.
 
     Facts are written before their record, so facts beyond the last record are whole rows that
     were never acknowledged: they are kept, and get their ids and record.
+
+    Raises:
+        Unavailable: LEASE_LOST.
     """
     last = _last_seq(store, "changes")
     for table in FACT_TABLES:
         columns = "seq, number, mark_key, mark_check" if table == "marks" else "seq, number"
         torn = store.query(
-            f"SELECT {columns} FROM {table} WHERE seq > %(last)s ORDER BY seq", {"last": last}
+            f"SELECT {columns} FROM {table} WHERE seq > %(last)s ORDER BY seq",
+            {"last": last},
+            exact=True,
         )
         if torn.num_rows == 0:
             continue
         if table == "marks":
             asked = {name: torn[name].to_numpy() for name in ("mark_key", "mark_check")}
             new = ~known_marks(store, asked)
-            store.insert("mark_ids", {name: column[new] for name, column in asked.items()})
-        store.insert(
+            ids = {name: column[new] for name, column in asked.items()}
+            lease.insert(store, fence, "mark_ids", ids)
+        lease.insert(
+            store,
+            fence,
             "changes",
             {
                 "seq": torn["seq"].to_numpy(),
@@ -111,7 +140,8 @@ def repair(store: Store, now_ms: int) -> int:
 
 
 def _last_seq(store: Store, table: str) -> int:
-    return int(store.query(f"SELECT max(seq) AS seq FROM {table}")["seq"][0].as_py() or 0)
+    found = store.query(f"SELECT max(seq) AS seq FROM {table}", exact=True)
+    return int(found["seq"][0].as_py() or 0)
 
 
 def changes_after(

@@ -12,7 +12,8 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
 from services.common.store import Store
 from services.ingest import marks, queries, records, status
-from services.ingest.commit import TOUCHES, Committer, Submission
+from services.ingest.commit import TOUCHES, Submission
+from services.ingest.committing import Committing, from_wire
 from services.ingest.digest import source_key
 from zhengming.ingest.v1 import ingest_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2_grpc as pb_grpc
@@ -28,7 +29,7 @@ MAX_WAIT_S = 30.0
 class IngestServicer(pb_grpc.IngestServiceServicer):
     """Answers when what was submitted is durable."""
 
-    def __init__(self, store: Store, committer: Committer, clock: Clock, secret: bytes) -> None:
+    def __init__(self, store: Store, committer: Committing, clock: Clock, secret: bytes) -> None:
         self._store, self._committer = store, committer
         self._clock, self._secret = clock, secret
 
@@ -156,17 +157,17 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
     ) -> pb.ListChangesResponse:
         """Answer what was committed after the cursor, waiting for it if asked to."""
         if request.tail:
-            return pb.ListChangesResponse(next_cursor=str(self._committer.last_seq))
-        seq = _read_cursor(request.cursor)
+            return pb.ListChangesResponse(next_cursor=str(self._committer.here.last_seq))
+        seq, committer = _read_cursor(request.cursor), self._committer.here
         wait_s = min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_S)
         if wait_s > 0:
-            self._committer.wait_beyond(seq, wait_s)
+            committer.wait_beyond(seq, wait_s)
         limit = min(request.page_size or DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
         numbers, last, oldest_ms = queries.changes_after(self._store, seq, limit)
         answer = pb.ListChangesResponse(
             number_keys=numbers.tolist(),
             next_cursor=str(last),
-            more=last < self._committer.last_seq,
+            more=last < committer.last_seq,
         )
         if oldest_ms is not None:
             answer.oldest_commit_time.FromMilliseconds(oldest_ms)
@@ -180,6 +181,13 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         numbers = np.array(request.number_keys, dtype=np.int64)
         self._committer.submit(Submission(TOUCHES, {"number": numbers}))
         return pb.TouchNumbersResponse()
+
+    def CommitRows(
+        self, request: pb.CommitRowsRequest, context: grpc.ServicerContext
+    ) -> pb.CommitRowsResponse:
+        """Commit here, or not at all: what was passed on is not passed on again."""
+        new = self._committer.here.submit(from_wire(request))
+        return pb.CommitRowsResponse(new=np.packbits(new).tobytes())
 
     def GetMarkStatus(
         self, request: pb.GetMarkStatusRequest, context: grpc.ServicerContext

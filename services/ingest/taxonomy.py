@@ -15,7 +15,8 @@ from services.common.taxonomy.meanings import EXACT, UNKNOWN, WORDS, Meaning, fo
 from services.common.taxonomy.suggest import Suggester
 from services.common.wire import category_code, check_batch
 from services.ingest import queries
-from services.ingest.commit import TOUCHES, Committer, Submission
+from services.ingest.commit import TOUCHES, Submission
+from services.ingest.committing import Committing
 from services.ingest.marks import MAX_LABEL_CHARS, check_source
 from zhengming.ingest.v1 import taxonomy_pb2 as pb
 from zhengming.ingest.v1 import taxonomy_pb2_grpc as pb_grpc
@@ -30,7 +31,7 @@ TOUCHED_AT_ONCE = 50_000
 class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
     """Answers from the tables of the standard and what reviewers confirmed."""
 
-    def __init__(self, store: Store, committer: Committer, clock: Clock) -> None:
+    def __init__(self, store: Store, committer: Committing, clock: Clock) -> None:
         self._store, self._committer, self._clock = store, committer, clock
         self._confirming = threading.Lock()
 

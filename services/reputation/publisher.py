@@ -9,6 +9,7 @@ import numpy as np
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
+from services.common.lease import Fence, lost
 from services.common.store import Store
 from services.reputation import queries, snapshot
 from services.reputation.compose import Registry, compose
@@ -30,11 +31,13 @@ BATCH = 5_000
 READ_AT_ONCE = 1_000_000
 """Rows read from the store at a time where the folder has nothing good."""
 LIVE = 0
+FOLLOW_S = 0.2
+"""Between two looks for a version of the owner's."""
 CALL_TIMEOUT_S = 60
 
 
 class Publisher:
-    """The only writer of the published state."""
+    """The only writer of the published state, while it is the owner; else it follows the owner."""
 
     def __init__(
         self,
@@ -49,7 +52,29 @@ class Publisher:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._fence: Fence | None = None
+        self._is_owner = self._is_torn = False
         self._load()
+
+    def take_up(self, fence: Fence | None) -> None:
+        """Publish from now on, after what a former owner published."""
+        with self._lock:
+            self._load()
+            self._fence, self._is_owner = fence, True
+
+    def lay_down(self) -> None:
+        """Publish no more, and follow what the owner publishes."""
+        with self._lock:
+            self._is_owner = False
+
+    def catch_up(self) -> bool:
+        """Take over what the owner has published; whether there was anything."""
+        with self._lock:
+            held, newest = self._state.snapshot, queries.newest_live(self._store)
+            if newest is None or newest["version"] <= held.version:
+                return False
+            self._advance(held.version, _mark(newest))
+            return True
 
     def publish_run(self, run: int, max_churn: float | None = None) -> tuple[int, int, int]:
         """Publish a full run. Returns version, changed numbers, numbers.
@@ -59,6 +84,7 @@ class Publisher:
 
         Raises:
             FailedPrecondition: JOB_NOT_RUN; CHURN_TOO_HIGH, and nothing is published.
+            Unavailable: LEASE_LOST, and nothing is published.
         """
         times = queries.run_times(self._store, run)
         if times is None:
@@ -68,6 +94,7 @@ class Publisher:
         as_of_ms, cursor, model_version = times
         judged = judged_of_run(self._store, run)
         with self._lock:
+            self._check_owner()
             before = self._state.snapshot
             live = as_of_ms >= before.as_of_ms
             version = self._next_version()
@@ -88,9 +115,7 @@ class Publisher:
             total = len(judged.number)
             if live:
                 total = before.number_count + before.count_new(judged.number)
-            queries.insert_version(
-                self._store, lineage, version, as_of_ms, now_ms, total, cursor, run, rows
-            )
+            self._insert(lineage, version, as_of_ms, now_ms, total, cursor, run, rows)
             if live:
                 self._state.apply(rows, version, as_of_ms, now_ms, cursor)
         return version, len(rows["number"]), total
@@ -118,6 +143,7 @@ class Publisher:
         as_of_ms = self._clock()
         judged, inputs = judge_touched(self._upstream, numbers, as_of_ms)
         with self._lock:
+            self._check_owner()
             if self._state.snapshot is not before:
                 return True  # a full run came between: look again from its cursor
             version = self._next_version()
@@ -130,22 +156,41 @@ class Publisher:
             add_reasons(self._upstream.scoring, rows, judged.risk[changed], inputs, changed)
             now_ms = self._clock()
             total = before.number_count + before.count_new(rows["number"])
-            queries.insert_version(
-                self._store, LIVE, version, as_of_ms, now_ms, total, changes.next_cursor, 0, rows
-            )
-            self._state.apply(rows, version, as_of_ms, now_ms, changes.next_cursor)
+            cursor = changes.next_cursor
+            self._insert(LIVE, version, as_of_ms, now_ms, total, cursor, 0, rows)
+            self._state.apply(rows, version, as_of_ms, now_ms, cursor)
         return True
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.publish_changes(wait_s=0.5)
+                if self._is_owner:
+                    self.publish_changes(wait_s=0.5)
+                elif not self.catch_up():
+                    self._stopping.wait(FOLLOW_S)
             except grpc.RpcError as error:
                 log.warning("following ingest failed, trying again", extra={"code": str(error)})
                 self._stopping.wait(1.0)
             except Exception:
                 log.exception("publishing touched numbers failed, trying again")
                 self._stopping.wait(5.0)
+
+    def _check_owner(self) -> None:
+        """Accept this process as the publisher, with the state as the store has it.
+
+        Raises:
+            Unavailable: LEASE_LOST.
+        """
+        if not self._is_owner:
+            raise lost("reputation")
+        if self._is_torn:
+            self._load()
+            self._is_torn = False
+
+    def _insert(self, lineage: int, version: int, *values: Any) -> None:
+        self._is_torn = True  # until it is known what the store has
+        queries.insert_version(self._store, self._fence, lineage, version, *values)
+        self._is_torn = False
 
     def _registry(self, as_of_ms: int) -> Registry:
         table = queries.registrations(self._store, as_of_ms)
@@ -172,14 +217,7 @@ class Publisher:
         newest = _mark(live[-1])
         if any(_mark(row) == _mark_of(held) for row in live):
             if newest.version > held.version:
-                rows = queries.rows_since(self._store, LIVE, held.version)
-                self._state.apply(
-                    rows,
-                    newest.version,
-                    newest.as_of_ms,
-                    newest.publish_ms,
-                    newest.change_cursor,
-                )
+                self._advance(held.version, newest)
             return
         log.info("the published state is read from the store")
         parts = [
@@ -187,6 +225,10 @@ class Publisher:
             for start, end in queries.number_ranges(self._store, LIVE, READ_AT_ONCE)
         ]
         self._state.replace(parts, newest)
+
+    def _advance(self, since: int, to: Mark) -> None:
+        rows = queries.rows_since(self._store, LIVE, since, to.version)
+        self._state.apply(rows, to.version, to.as_of_ms, to.publish_ms, to.change_cursor)
 
 
 def _mark(row: dict[str, Any]) -> Mark:

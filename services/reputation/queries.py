@@ -6,11 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common import lease
+from services.common.lease import Fence
 from services.common.store import Store
 from services.reputation.published.packing import NAMES, TOP, Columns
 
 I64 = npt.NDArray[np.int64]
 MAX_KEY = (1 << 63) - 1
+FENCED_ROWS = 500_000
+"""Rows written behind a fence at once: the server holds them in memory."""
 
 
 def run_times(store: Store, run: int) -> tuple[int, str, str] | None:
@@ -96,6 +100,7 @@ def matrix(column: pa.ChunkedArray, dtype: type) -> npt.NDArray[Any]:
 
 def insert_version(
     store: Store,
+    fence: Fence | None,
     lineage: int,
     version: int,
     as_of_ms: int,
@@ -105,21 +110,21 @@ def insert_version(
     run: int,
     rows: Columns,
 ) -> None:
-    """Append a version: its rows, then the record that publishes them."""
+    """Append a version: its rows, then the record that publishes them.
+
+    Raises:
+        Unavailable: LEASE_LOST, and the version was not published.
+    """
     count = len(rows["number"])
-    if count:
-        offsets = pa.array(np.arange(0, (count + 1) * TOP, TOP, dtype=np.int32))
-        columns = {"lineage": np.full(count, lineage, dtype=np.uint64)}
-        for name in NAMES:
-            column = rows[name]
-            if column.ndim == 2:
-                columns[name] = pa.ListArray.from_arrays(offsets, pa.array(column.ravel()))
-            elif column.dtype == object:
-                columns[name] = pa.array(column.tolist(), pa.string())
-            else:
-                columns[name] = column
-        store.insert("published", pa.table(columns))
-    store.insert(
+    if fence is None:
+        store.insert("published", _listed(lineage, rows))
+    else:
+        for start in range(0, count, FENCED_ROWS):
+            part = {name: rows[name][start : start + FENCED_ROWS] for name in NAMES}
+            fence.insert(store, "published", *_flat(lineage, part))
+    lease.insert(
+        store,
+        fence,
         "versions",
         {
             "lineage": [lineage],
@@ -134,19 +139,65 @@ def insert_version(
     )
 
 
+def _listed(lineage: int, rows: Columns) -> pa.Table:
+    """Rows of a version with their lists as lists."""
+    count = len(rows["number"])
+    offsets = pa.array(np.arange(0, (count + 1) * TOP, TOP, dtype=np.int32))
+    columns: dict[str, Any] = {"lineage": np.full(count, lineage, dtype=np.uint64)}
+    for name in NAMES:
+        column = rows[name]
+        if column.ndim == 2:
+            columns[name] = pa.ListArray.from_arrays(offsets, pa.array(column.ravel()))
+        elif column.dtype == object:
+            columns[name] = pa.array(column.tolist(), pa.string())
+        else:
+            columns[name] = column
+    return pa.table(columns)
+
+
+def _flat(lineage: int, rows: Columns) -> tuple[pa.Table, dict[str, list[str]]]:
+    """Rows of a version with a column for each place of a list, and which are whose."""
+    columns: dict[str, Any] = {"lineage": np.full(len(rows["number"]), lineage, dtype=np.uint64)}
+    lists: dict[str, list[str]] = {}
+    for name in NAMES:
+        column = rows[name]
+        if column.ndim == 2:
+            lists[name] = [f"{name}_{at}" for at in range(column.shape[1])]
+            columns |= {place: column[:, at] for at, place in enumerate(lists[name])}
+        elif column.dtype == object:
+            columns[name] = pa.array(column.tolist(), pa.string())
+        else:
+            columns[name] = column
+    return pa.table(columns), lists
+
+
+def newest_live(store: Store) -> dict[str, Any] | None:
+    """The newest version that consumers see; None before the first."""
+    found = store.query(
+        """
+        SELECT version, as_of_ms, publish_ms, change_cursor FROM versions
+        WHERE lineage = 0 ORDER BY version DESC LIMIT 1
+        """,
+        exact=True,
+    ).to_pylist()
+    return found[0] if found else None
+
+
 def versions(store: Store) -> pa.Table:
     """Every version, ascending."""
     return store.query(
         """
         SELECT lineage, version, as_of_ms, publish_ms, number_count, change_cursor, run
         FROM versions ORDER BY version
-        """
+        """,
+        exact=True,
     )
 
 
 def newest_version(store: Store) -> int:
     """The newest version that rows were written for, recorded or not; 0 without any."""
-    return int(store.query("SELECT max(version) AS newest FROM published")["newest"][0].as_py())
+    found = store.query("SELECT max(version) AS newest FROM published", exact=True)
+    return int(found["newest"][0].as_py())
 
 
 def published_at(store: Store, lineage: int, time_ms: int) -> tuple[int, int] | None:
@@ -199,17 +250,18 @@ def state_at(
     return _columns(table)
 
 
-def rows_since(store: Store, lineage: int, version: int) -> Columns:
-    """The newest row of each number that changed after a version, ascending by number."""
+def rows_since(store: Store, lineage: int, version: int, until: int) -> Columns:
+    """The newest row of each number that changed in versions (version, until], ascending."""
     picked = ", ".join(f"argMax({name}, version) AS last_{name}" for name in NAMES[2:])
     table = store.query(
         f"""
         SELECT number, max(version) AS last_version, {picked} FROM published
-        WHERE lineage = %(lineage)s AND version > %(version)s
-            AND version IN (SELECT version FROM versions)
+        WHERE lineage = %(lineage)s AND version > %(version)s AND version <= %(until)s
+            AND version IN (SELECT version FROM versions WHERE version > %(version)s)
         GROUP BY number ORDER BY number
         """,
-        {"lineage": lineage, "version": version},
+        {"lineage": lineage, "version": version, "until": until},
+        exact=True,
     )
     return _columns(table)
 

@@ -17,9 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Services:
-    """All services in one process of their own."""
+    """All services in one process of their own, or those named."""
 
-    def __init__(self, store: str, folder: Path) -> None:
+    def __init__(self, store: str, folder: Path, *names: str, **variables: str) -> None:
+        self._names = names
         self._environment = {
             **os.environ,
             "ZHENGMING_STORE": store,
@@ -29,12 +30,13 @@ class Services:
             "ZHENGMING_KEY_FILE": str(folder / "key"),
             "ZHENGMING_PUBLISHED": str(folder / "published"),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
+            **variables,
         }
         self.start()
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services"],
+            [sys.executable, "-m", "services", *self._names],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -43,7 +45,8 @@ class Services:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("serving on "), line
-        self.channel = rpc.connect(line.split()[-1])
+        self.address = line.split()[-1]
+        self.channel = rpc.connect(self.address)
         self.stubs = Stubs.of(self.channel)
 
     def end(self, signum: int) -> int:
@@ -66,7 +69,7 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service
     if request.param == "chdb":
         store = f"chdb:{tmp_path / 'store'}"
     elif request.param == "cluster":
-        store = request.getfixturevalue("cluster").url("e2e")
+        store = request.getfixturevalue("replicated").url("e2e")
     else:
         store = request.getfixturevalue("clickhouse_url")
     running = Services(store, tmp_path)

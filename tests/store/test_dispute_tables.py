@@ -27,7 +27,7 @@ def test_events_come_back_as_they_were_written_and_the_chain_holds(either):
     migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
     events = sealed("ZM1", 7, filed())
 
-    queries.insert_events(either, events)
+    queries.insert_events(either, None, events)
 
     assert queries.events_of(either, ["ZM1"]) == {"ZM1": events}
     assert queries.head(either) == (2, events[-1].hash)
@@ -37,12 +37,12 @@ def test_events_come_back_as_they_were_written_and_the_chain_holds(either):
 def test_lists_show_where_a_dispute_is_now(either):
     migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
     events = sealed("ZM1", 7, filed())
-    queries.insert_events(either, events)
+    queries.insert_events(either, None, events)
     missing = queries.unprojected(either)
     queries.insert_disputes(either, [fold(events)])
     before = queries.open_of(either, [7])
     more = sealed("ZM1", 7, supersede(), events[-1])
-    queries.insert_events(either, more)
+    queries.insert_events(either, None, more)
     queries.insert_disputes(either, [fold(events + more)])
 
     ids, _, total = queries.page(either, {"states": (9,), "number": 7}, (-1, ""), 10)

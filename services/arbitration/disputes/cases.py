@@ -18,6 +18,7 @@ from services.arbitration.disputes.words import Kind, Outcome, Role
 from services.arbitration.engine import Engine
 from services.common.clock import Clock
 from services.common.errors import DomainError, FailedPrecondition, NotFound
+from services.common.lease import Fence, lost
 from services.common.numbering import Number
 from services.common.store import Store
 
@@ -75,6 +76,18 @@ class Cases:
         self._lock = threading.RLock()
         self._head: tuple[int, str] | None = None
         self._untouched: set[int] = set()
+        self._fence: Fence | None = None
+        self._is_laid_down = False
+
+    def take_up(self, fence: Fence | None) -> None:
+        """Write from now on, after what a former owner wrote."""
+        with self._lock:
+            self._fence, self._is_laid_down, self._head = fence, False, None
+
+    def lay_down(self) -> None:
+        """Write no more."""
+        with self._lock:
+            self._is_laid_down = True
 
     def file(self, filings: Sequence[tuple[Number, steps.Filing]]) -> list[Dispute | DomainError]:
         """File disputes; each is answered in its place."""
@@ -291,12 +304,14 @@ class Cases:
         """Write steps and what they bring about. Returns the disputes that changed."""
         if not new:
             return {}
+        if self._is_laid_down:
+            raise lost("arbitration")
         if self._head is None:
             self._repair()
         assert self._head is not None
         events = seal(new, *self._head, now_ms)
         self._head = None  # until all of it is written
-        queries.insert_events(self._store, events)
+        queries.insert_events(self._store, self._fence, events)
         changed = self._project(events)
         self._head = events[-1].seq, events[-1].hash
         return changed

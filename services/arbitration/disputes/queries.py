@@ -10,6 +10,8 @@ from services.arbitration.disputes import steps
 from services.arbitration.disputes.dispute import Dispute
 from services.arbitration.disputes.events import Event
 from services.arbitration.disputes.words import Kind
+from services.common import lease
+from services.common.lease import Fence
 from services.common.store import Store
 
 DAY_MS = 86_400_000
@@ -30,13 +32,17 @@ def head(store: Store) -> tuple[int, str]:
     return int(found["last"][0].as_py() or 0), str(found["head"][0].as_py() or "")
 
 
-def insert_events(store: Store, events: Sequence[Event]) -> None:
-    """Append events, all or none."""
+def insert_events(store: Store, fence: Fence | None, events: Sequence[Event]) -> None:
+    """Append events, all or none.
+
+    Raises:
+        Unavailable: LEASE_LOST.
+    """
     columns = {
         name: pa.array([getattr(event, name) for event in events], _TYPES.get(name))
         for name in _EVENT
     }
-    store.insert("dispute_events", pa.table(columns))
+    lease.insert(store, fence, "dispute_events", pa.table(columns))
 
 
 def _events(table: pa.Table) -> list[Event]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from services.common.store import Store
 from services.common.wire import category_code, check_batch
 from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.arbitration.v1 import dispute_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 MAX_FILINGS = 2_000
 MAX_PAGE = 500
@@ -53,6 +56,7 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
 
     def start(self) -> None:
         """Finish what a stop left half done, then let time pass, in a thread of its own."""
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._sweep, name="disputes", daemon=True)
         self._thread.start()
 
@@ -63,10 +67,14 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
             self._thread.join()
 
     def _sweep(self) -> None:
-        self._cases.recover()
+        work: Callable[[], object] = self._cases.recover
         while not self._stopping.is_set():
-            self._cases.sweep()
-            self._stopping.wait(SWEEP_S)
+            try:
+                work()
+                work = self._cases.sweep
+            except Exception:  # the thread outlives whatever the store or a peer brings
+                log.warning("disputes wait, trying again", exc_info=True)
+            self._stopping.wait(0.0 if work == self._cases.recover else SWEEP_S)
 
     # ---- the applicant ------------------------------------------------------------------------
 

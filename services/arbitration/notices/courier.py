@@ -70,6 +70,8 @@ class Courier:
 
     def start(self) -> None:
         """Bring notices, in a thread of its own."""
+        self._stopping.clear()
+        self._due_ms = 0
         self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
         self._thread.start()
 

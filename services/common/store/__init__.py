@@ -17,7 +17,7 @@ from services.common.store.failure import StoreError
 __all__ = ["ChdbStore", "ClickHouseStore", "Columns", "Store", "StoreError", "open_store"]
 
 DEFAULT_DATABASE = "zhengming"
-_CLUSTER = re.compile(r"cluster=[A-Za-z_]\w*")
+_CLUSTER = re.compile(r"cluster=([A-Za-z_]\w*)(?:&quorum=([1-9]))?")
 _DATABASE = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -30,16 +30,19 @@ class Store(Protocol):
     Attributes:
         engine_version: (18, 16) or (26, 9).
         database: where table names without a database are looked up.
+        is_shared: whether other processes may have it open too.
     """
 
     engine_version: tuple[int, int]
     database: str
+    is_shared: bool
 
     def query(
         self,
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> pa.Table:
         """Run a read, and once more if the connection was lost.
 
@@ -51,6 +54,8 @@ class Store(Protocol):
             params: the values.
             tables: up to four external tables of plain columns, a million rows and more;
                 on a server the column types are those of the arrays, without lists.
+            exact: see all that was acknowledged, or fail: for the replicas of a cluster, of which
+                one may be behind. Not for tables whose partitions are dropped.
 
         Returns:
             A table of plain types: int8…int64, uint8…uint64, float32, float64, string, date32
@@ -81,8 +86,11 @@ class Store(Protocol):
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> None:
         """Run DDL or INSERT … SELECT, with slots as in `query`; never retried.
+
+        What is selected is inserted as one block.
 
         Raises:
             ValueError: it is INSERT … VALUES; rows go through `insert`.
@@ -94,6 +102,11 @@ class Store(Protocol):
 
         No other thread may be using the store.
         """
+        ...
+
+    def running(self, condition: str) -> set[str]:
+        """Ids of the INSERT statements that run now and have that text in them, on all servers
+        that answer."""
         ...
 
     def shards(self) -> AbstractContextManager[Sequence["Store"]]:
@@ -112,8 +125,9 @@ def open_store(url: str) -> Store:
 
     Args:
         url: `chdb:PATH`, `chdb:PATH?database=NAME`, or `clickhouse://[USER:PASSWORD@]HOST[:PORT]
-            [/DATABASE][?cluster=NAME]`, user and password percent-encoded. Port 9000 and database
-            `zhengming` if not given. The database is created if it is not there.
+            [/DATABASE][?cluster=NAME[&quorum=N]]`, user and password percent-encoded. Port 9000 and
+            database `zhengming` if not given; quorum as ClickHouseStore has it. The database is
+            created if it is not there.
 
     Raises:
         InvalidArgument: STORE_URL_INVALID.
@@ -134,8 +148,9 @@ def open_store(url: str) -> Store:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise _url_invalid(url, "host or port cannot be read") from None
-        if not host or (parts.query and not _CLUSTER.fullmatch(parts.query)) or parts.fragment:
-            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME]"
+        cluster = _CLUSTER.fullmatch(parts.query)
+        if not host or (parts.query and not cluster) or parts.fragment:
+            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME[&quorum=N]]"
             raise _url_invalid(url, f"{form} is meant")
         return ClickHouseStore(
             host,
@@ -143,7 +158,8 @@ def open_store(url: str) -> Store:
             _checked_database(url, parts.path.strip("/") or DEFAULT_DATABASE),
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
-            parts.query.removeprefix("cluster="),
+            cluster[1] if cluster else "",
+            int(cluster[2] or 0) if cluster else 0,
         )
     raise _url_invalid(url, "it begins with neither chdb: nor clickhouse://")
 

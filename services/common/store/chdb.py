@@ -75,6 +75,7 @@ class ChdbStore:
     """
 
     engine_version: tuple[int, int]
+    is_shared = False
 
     def __init__(self, path: str | Path, database: str = "zhengming") -> None:
         """Open or create the directory and the database.
@@ -104,6 +105,7 @@ class ChdbStore:
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> pa.Table:
         """See Store.query."""
         return plain(self._run(sql, params, tables))
@@ -113,6 +115,7 @@ class ChdbStore:
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> None:
         """See Store.execute."""
         self._run(checked_command(sql), params, tables)
@@ -137,6 +140,10 @@ class ChdbStore:
         self._run(f"CREATE DATABASE IF NOT EXISTS {checked_name(database)}", None, None)
         self.database = database
         self._pool.renew()
+
+    def running(self, condition: str) -> set[str]:
+        """See Store.running: what others run there is none of."""
+        return set()
 
     @contextmanager
     def shards(self) -> Iterator[Sequence["ChdbStore"]]:

@@ -1,7 +1,8 @@
 """The ClickHouse server, over its native protocol."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -27,7 +28,14 @@ from services.common.store.statement import (
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 300
+QUORUM_TIMEOUT_MS = 20_000
+QUORUM_TRIES, QUORUM_PAUSE_S = 100, 0.02
+"""A server of before 20.10 takes one quorum insert into a table at a time and refuses others,
+which have then written nothing; blocks of rows that a shard has are not written twice."""
 _UNKNOWN_DATABASE_CODE = 81
+_UNSATISFIED_QUORUM_CODE = 286
+# All rows of one INSERT … SELECT become one part, so they appear together or not at all.
+_ONE_BLOCK = {"min_insert_block_size_rows": 1_000_000_000, "min_insert_block_size_bytes": 0}
 _CLUSTER_SETTINGS = {
     "distributed_product_mode": "global",  # IN and JOIN of one table over shards with another
     "insert_distributed_sync": 1,  # an insert is answered when the shards have it
@@ -48,6 +56,7 @@ class ClickHouseStore:
     """
 
     engine_version: tuple[int, int]
+    is_shared = True
 
     def __init__(
         self,
@@ -57,12 +66,15 @@ class ClickHouseStore:
         user: str = "default",
         password: str = "",
         cluster: str = "",
+        quorum: int = 0,
     ) -> None:
         """Connect, and create the database if it is not there.
 
         Args:
             cluster: name in the server's remote_servers of the cluster that holds the tables;
                 "" for this server alone. See `cluster` for how tables are laid out.
+            quorum: replicas that have rows when an insert is answered; 0: two, or one where a
+                shard has one only. With fewer that answer, nothing is inserted.
 
         Raises:
             Unavailable: STORE_UNAVAILABLE: nothing answers at host and port.
@@ -72,6 +84,7 @@ class ClickHouseStore:
         self._user, self._password = user, password
         self.database = checked_name(database)
         self.cluster = checked_name(cluster) if cluster else ""
+        self._quorum, self.engine_version = quorum or 1, (0, 0)
         self._pool = Pool(self._new_client, Client.disconnect)
         version_sql = "SELECT version() AS version"
         try:
@@ -83,28 +96,34 @@ class ClickHouseStore:
             result = self.query(version_sql)
         major, minor = result["version"][0].as_py().split(".")[:2]
         self.engine_version = (int(major), int(minor))
+        if self.cluster:
+            shards = [row["shard"] for row in self._servers()]
+            self._quorum = quorum or min((2, *(shards.count(shard) for shard in shards)))
+            self._pool.renew()  # with the settings that these two facts ask for
 
     def query(
         self,
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> pa.Table:
         """See Store.query."""
         externals = _external_tables(tables)
         statement = render(sql, params, {name: name for name in tables or {}})
         try:
-            return plain(self._read(statement, externals))
+            return plain(self._read(statement, externals, exact))
         except Unavailable as error:
             if not isinstance(error.__cause__, _CONNECTION_LOST):
                 raise
-            return plain(self._read(statement, externals))
+            return plain(self._read(statement, externals, exact))
 
     def execute(
         self,
         sql: str,
         params: Mapping[str, Any] | None = None,
         tables: Mapping[str, Columns] | None = None,
+        exact: bool = False,
     ) -> None:
         """See Store.execute."""
         externals = _external_tables(tables)
@@ -113,18 +132,34 @@ class ClickHouseStore:
         if self.cluster:
             spread = distributed_statements(statement, self.cluster, self.database)
         if spread == [statement]:
-            self._execute(self._pool, statement, externals)
+            self._execute(self._pool, statement, externals, exact)
         else:
             self._define(spread)
 
-    def _execute(self, pool: Pool[Client], statement: str, externals: list[dict[str, Any]]) -> None:
-        with pool.lend() as client:
-            try:
-                client.execute(
-                    statement, external_tables=externals, settings={"use_numpy": bool(externals)}
-                )
-            except Exception as error:
-                raise self._failure(error) from error
+    def _execute(
+        self,
+        pool: Pool[Client],
+        statement: str,
+        externals: list[dict[str, Any]],
+        exact: bool = False,
+    ) -> None:
+        settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
+        self._send(
+            pool,
+            lambda client: client.execute(statement, external_tables=externals, settings=settings),
+        )
+
+    def _send(self, pool: Pool[Client], work: Callable[[Client], object]) -> None:
+        for left in reversed(range(QUORUM_TRIES)):
+            with pool.lend() as client:
+                try:
+                    work(client)
+                    return
+                except Exception as error:
+                    code = getattr(error, "code", 0)
+                    if self._quorum < 2 or code != _UNSATISFIED_QUORUM_CODE or not left:
+                        raise self._failure(error) from error
+            time.sleep(QUORUM_PAUSE_S)
 
     def _define(self, statements: list[str]) -> None:
         """Run definitions of tables, of which a run that was killed may have done some already.
@@ -156,6 +191,33 @@ class ClickHouseStore:
         if repeated is not None and not done:
             raise repeated
 
+    def _exactly(self, exact: bool) -> dict[str, int]:
+        return {"select_sequential_consistency": 1} if exact and self.cluster else {}
+
+    def running(self, condition: str) -> set[str]:
+        """See Store.running."""
+        sql = """
+            SELECT query_id FROM system.processes
+            WHERE substring(query, 1, 6) = 'INSERT' AND position(query, %(condition)s) > 0
+            """
+        if not self.cluster:
+            return set(self.query(sql, {"condition": condition})["query_id"].to_pylist())
+        found: set[str] = set()
+        for row in self._servers():
+            try:
+                one = ClickHouseStore(
+                    row["host"], row["port"], "default", self._user, self._password
+                )
+            except Unavailable:  # what does not answer runs nothing
+                continue
+            try:
+                found |= set(one.query(sql, {"condition": condition})["query_id"].to_pylist())
+            except Unavailable:
+                continue
+            finally:
+                one.close()
+        return found
+
     def _servers(self) -> list[dict[str, Any]]:
         """shard, host and port of every replica of the cluster."""
         return self.query(
@@ -175,11 +237,10 @@ class ClickHouseStore:
         has_lists = any(pa.types.is_list(column_type) for column_type in rows.schema.types)
         values = [_as_list(column) if has_lists else _as_numpy(column) for column in rows.columns]
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
-        with self._pool.lend() as client:
-            try:
-                client.execute(statement, values, columnar=True, settings=settings)
-            except Exception as error:
-                raise self._failure(error) from error
+        self._send(
+            self._pool,
+            lambda client: client.execute(statement, values, columnar=True, settings=settings),
+        )
         row_count: int = rows.num_rows
         return row_count
 
@@ -234,11 +295,15 @@ class ClickHouseStore:
         """Close the connections; closing again does nothing."""
         self._pool.close()
 
-    def _read(self, statement: str, externals: list[dict[str, Any]]) -> pa.Table:
+    def _read(
+        self, statement: str, externals: list[dict[str, Any]], exact: bool = False
+    ) -> pa.Table:
         with self._pool.lend() as client:
             try:
                 result: pa.Table = client.query_arrow(
-                    statement, external_tables=externals, settings={"use_numpy": True}
+                    statement,
+                    external_tables=externals,
+                    settings={"use_numpy": True, **self._exactly(exact)},
                 )
             except Exception as error:
                 raise self._failure(error) from error
@@ -254,11 +319,19 @@ class ClickHouseStore:
             user=self._user,
             password=self._password,
             client_name="zhengming",
-            settings=_CLUSTER_SETTINGS if self.cluster else None,
+            settings=self._settings(),
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=STATEMENT_TIMEOUT_S,
             tcp_keepalive=True,
         )
+
+    def _settings(self) -> dict[str, Any] | None:
+        if not self.cluster:
+            return None
+        quorum = {"insert_quorum": self._quorum, "insert_quorum_timeout": QUORUM_TIMEOUT_MS}
+        if self._quorum > 1 and self.engine_version >= (20, 10):  # reads are exact only then
+            quorum["insert_quorum_parallel"] = 0
+        return {**_CLUSTER_SETTINGS, **(quorum if self._quorum > 1 else {})}
 
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, driver_errors.ServerException):
