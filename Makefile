@@ -126,7 +126,8 @@ golden: $(STATE)/protos $(STATE)/tools ## rewrite the stored outputs; review the
 	@ZHENGMING_REWRITE_GOLDEN=1 $(PY) -m pytest tests/golden
 
 # Where no registry can be reached: make image BASE=localhost/python-base:bookworm
-VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
+VERSION := $(shell sed -nE 's/^VERSION = "(.*)"/\1/p' services/common/version.py)
+REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 BASE    ?= docker.io/library/python:3.11-slim
 # This machine's certificates and settings of pip, for the time of the build.
 MOUNTS  := $(foreach path,/etc/ssl/certs $(HOME)/.config/pip,$(if $(wildcard $(path)),\
@@ -135,12 +136,13 @@ MOUNTS  := $(foreach path,/etc/ssl/certs $(HOME)/.config/pip,$(if $(wildcard $(p
 image: $(STATE)/venv ## the container image zhengming:VERSION, with podman
 	$(call debian,podman,command -v podman)
 	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$(REVISION) \
 	  -f Containerfile -t localhost/zhengming:$(VERSION) .
 	@podman images localhost/zhengming:$(VERSION) --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
 lock: $(STATE)/venv ## pin requirements*.in again, with hashes
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@for name in requirements requirements-dev requirements-bench; do \
+	@for name in requirements requirements-dev requirements-bench requirements-image; do \
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	    $$name.in -o $$name.txt; done
 

@@ -37,9 +37,11 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.feed.head import Signer
+from services.common.health import HealthDoor, Readiness
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.version import described
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
 from services.console.accounts import Accounts
@@ -213,6 +215,8 @@ class Application:
         self._running = rpc.start(registrations, doors, guard)
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
+        # An address that stands for all of this machine's is none to call, and no name for TLS.
+        host = "localhost" if host in ("0.0.0.0", "[::]") else host
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
         self._closing.append(lambda: self._running.stop(GRACE_S))
@@ -263,6 +267,20 @@ class Application:
             return ""
         self._closing.append(running.stop)
         return running.address
+
+    def check(self) -> None:
+        """Accept that calls can be answered: what is published needs no store, all else does.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE.
+        """
+        if set(self._names) != {"reputation"}:
+            self._store.query("SELECT 1 AS one")
+
+    def drain(self, wait_s: float) -> None:
+        """Tell callers to go elsewhere, and answer for so long those that have not heard yet."""
+        self._running.drain()
+        threading.Event().wait(wait_s)
 
     def _close(self) -> None:
         for close in reversed(self._closing):
@@ -321,13 +339,20 @@ def main(names: Sequence[str]) -> int:
             return 1
         assert configuration.published is not None
         lookups.replace_process(
-            configuration.published, configuration.address, configuration.workers
+            configuration.published,
+            configuration.address,
+            configuration.workers,
+            configuration.health_address,
+            configuration.drain_s,
         )
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
+    log.info("zhengming %s begins", described())
     try:
-        application = Application(environment(os.environ), names)
+        configuration = environment(os.environ)
+        door = HealthDoor(configuration.health_address)
+        application = Application(configuration, names)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
@@ -341,8 +366,12 @@ def main(names: Sequence[str]) -> int:
         return 1
     if pages:
         print(f"console on {pages}", flush=True)
+    readiness = Readiness(door, application.check)
     stop.wait()
+    readiness.stop()
+    application.drain(configuration.drain_s)
     application.stop()
+    door.close()
     return 0
 
 

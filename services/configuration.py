@@ -10,6 +10,7 @@ from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
 from services.reputation.publisher import MAX_CHURN
 
+MAX_DRAIN_S = 300.0
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 
 
@@ -32,6 +33,9 @@ class Configuration:
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
+        health_address: where probes are answered, in clear and without names; "" nowhere.
+        drain_s: seconds between SIGTERM, when the process says that it is not ready any more, and
+            the end of its calls: callers need a while to hear of it.
         private_notices: notices may go to private addresses and over http: tests, laptops.
     """
 
@@ -50,6 +54,8 @@ class Configuration:
     max_churn: float = MAX_CHURN
     identity: Identity = field(default_factory=Identity)
     private_notices: bool = False
+    health_address: str = ""
+    drain_s: float = 0.0
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -72,6 +78,8 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
         identity=Identity.read(variables),
         private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
+        health_address=variables.get("ZHENGMING_HEALTH_ADDRESS", ""),
+        drain_s=_seconds(variables, "ZHENGMING_DRAIN_S", MAX_DRAIN_S),
     )
 
 
@@ -83,6 +91,17 @@ def _number(variables: Mapping[str, str], name: str, default: float, maximum: fl
         value = 0.0
     if not 0 < value <= maximum:
         raise out_of_range(name, repr(text), f"a number above 0, at most {maximum:g}")
+    return value
+
+
+def _seconds(variables: Mapping[str, str], name: str, maximum: float) -> float:
+    text = variables.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= maximum:
+        raise out_of_range(name, repr(text), f"seconds from 0 to {maximum:g}")
     return value
 
 
