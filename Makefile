@@ -65,6 +65,10 @@ $(STATE)/clickhouse: $(STATE)/venv
 	$(call debian,clickhouse-server clickhouse-client,command -v clickhouse-server)
 	@touch $@
 
+$(STATE)/kubectl: $(STATE)/venv
+	@command -v kubectl >/dev/null || { echo "needed: kubectl 1.27 or newer, for its kustomize"; exit 1; }
+	@touch $@
+
 $(STATE)/chromium: $(STATE)/venv
 	$(call debian,chromium fonts-noto-cjk,command -v chromium)
 	@touch $@
@@ -89,7 +93,7 @@ run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serv
 demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
-test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium ## everything that must hold
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl ## everything that must hold
 	@$(PY) -m pytest
 
 check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
