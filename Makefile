@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
+.PHONY: help run demo test test-containers check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -143,6 +143,21 @@ image: $(STATE)/venv ## the container image zhengming:VERSION, with podman
 	  --build-arg REVISION=$(REVISION) \
 	  -f Containerfile -t localhost/zhengming:$(VERSION) .
 	@podman images localhost/zhengming:$(VERSION) --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+
+# The image of before: built from the commit before this one, with its own Containerfile.
+test-containers: BASE := localhost/python-base:bookworm
+test-containers: export CONTAINERS_CONF := $(CURDIR)/$(STATE)/containers/containers.conf
+test-containers: $(STATE)/protos $(STATE)/tools $(STATE)/kubectl ## the image, and overlays local and small, run with podman
+	@tests/containers/setup $(STATE)/containers
+	@$(MAKE) --no-print-directory image BASE=$(BASE)
+	@rm -rf $(STATE)/previous && mkdir -p $(STATE)/previous && git archive HEAD~1 | tar -x -C $(STATE)/previous
+	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) \
+	  --build-arg VERSION=$$(sed -nE 's/^VERSION = "(.*)"/\1/p' $(STATE)/previous/services/common/version.py) \
+	  --build-arg REVISION=$$(git rev-parse --short HEAD~1) -f $(STATE)/previous/Containerfile \
+	  -t localhost/zhengming:previous $(STATE)/previous >/dev/null
+	@podman build --quiet --network host --build-arg BASE=$(BASE) -f tests/containers/clickhouse/Containerfile \
+	  -t localhost/clickhouse-server:debian tests/containers/clickhouse >/dev/null
+	@$(PY) -m pytest -m containers tests/containers
 
 lock: $(STATE)/venv ## pin requirements*.in again, with hashes
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
