@@ -151,6 +151,9 @@ test-containers: $(STATE)/protos $(STATE)/tools $(STATE)/kubectl ## the image, a
 	@tests/containers/setup $(STATE)/containers
 	@$(MAKE) --no-print-directory image BASE=$(BASE)
 	@rm -rf $(STATE)/previous && mkdir -p $(STATE)/previous && git archive HEAD~1 | tar -x -C $(STATE)/previous
+	@# What is equal in both has the same time in both, so that what is built of it is built once.
+	@cd $(STATE)/previous && find . -type f | while read -r file; do \
+	  if cmp -s "$$file" "$(CURDIR)/$$file"; then touch -r "$(CURDIR)/$$file" "$$file"; fi; done
 	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) \
 	  --build-arg VERSION=$$(sed -nE 's/^VERSION = "(.*)"/\1/p' $(STATE)/previous/services/common/version.py) \
 	  --build-arg REVISION=$$(git rev-parse --short HEAD~1) -f $(STATE)/previous/Containerfile \

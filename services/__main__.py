@@ -309,7 +309,7 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
             own = replace(configuration, address="127.0.0.1:0")
             application = Application(own, NAMES, clock)
             address = application.address
-        with rpc.connect(address) as channel:
+        with rpc.connect(address, configuration.identity.own()) as channel:
             print(JOBS[names[0]](channel, clock()), flush=True)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)

@@ -39,6 +39,7 @@ from services.cli.target import Target, show
 from services.common import operations, version
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
+from services.configuration import NAMES
 from services.consumer import blocklists
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import number_pb2
@@ -91,6 +92,8 @@ def target(
     """Choose where commands work."""
     Target.store = store or os.environ.get("ZHENGMING_STORE", "chdb:var/store")
     Target.server, Target.as_json = server, as_json
+    addresses = {name: os.environ.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES}
+    Target.peers = {} if store else addresses
     Target.certificates = os.environ.get("ZHENGMING_CERTIFICATES", "")
     Target.token_file = os.environ.get("ZHENGMING_TOKEN_FILE", "")
 

@@ -21,7 +21,7 @@ import grpc
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.manifests.rendered import ROOT, of_kind, template
+from tests.manifests.rendered import ROOT, WORKLOADS, of_kind, template
 
 DEADLINE_S = 180
 HEALTH_PORTS = {"service": 50052, "lookup": 50062}
@@ -107,6 +107,17 @@ class Play:
             self.remove(label)
         self._play(pod, self._aliases(workload, name))
 
+    def run_job(self, name: str) -> str:
+        """Do what a CronJob does, once; what it printed."""
+        pod = self._pod(name, f"job-{name}")
+        pod["spec"]["restartPolicy"] = "Never"
+        self._play(pod, [])
+        container = f"job-{name}-job"
+        code, said = podman("wait", container), self.logs(container)
+        self.remove(f"job-{name}")
+        assert code == "0", said
+        return said
+
     def remove(self, name: str, patience_s: int = 0) -> None:
         """Take a pod away: SIGTERM, and SIGKILL after so long."""
         podman("pod", "stop", "--time", str(patience_s), name, may_fail=True)
@@ -173,11 +184,7 @@ class Play:
             pause.wait(0.2)
 
     def _workload(self, name: str) -> Object:
-        (found,) = (
-            w
-            for w in of_kind(self._overlay, "StatefulSet", "Deployment")
-            if w["metadata"]["name"] == name
-        )
+        (found,) = (w for w in of_kind(self._overlay, *WORKLOADS) if w["metadata"]["name"] == name)
         return found
 
     def _pod_spec(self, name: str) -> Object:

@@ -81,6 +81,8 @@ def test_marks_become_reputations_and_outlive_killed_pods(small, pki, policy, tm
         assert seen(reputation, number, 8).category.startswith("A32")
         assert seen(lookup, number, 8).category.startswith("A32")
 
+        assert "number_count" in small.run_job("pipeline")
+
         for service in SERVICES:
             for pod in small.names(service):
                 small.kill(f"{pod}-service")
