@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test test-cluster check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -65,6 +65,10 @@ $(STATE)/clickhouse: $(STATE)/venv
 	$(call debian,clickhouse-server clickhouse-client,command -v clickhouse-server)
 	@touch $@
 
+$(STATE)/kubectl: $(STATE)/venv
+	@command -v kubectl >/dev/null || { echo "needed: kubectl 1.27 or newer, for its kustomize"; exit 1; }
+	@touch $@
+
 $(STATE)/chromium: $(STATE)/venv
 	$(call debian,chromium fonts-noto-cjk,command -v chromium)
 	@touch $@
@@ -89,7 +93,7 @@ run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serv
 demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
-test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium ## everything that must hold
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl ## everything that must hold
 	@$(PY) -m pytest
 
 test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## two shards of two replicas; processes and a replica killed
@@ -131,7 +135,8 @@ golden: $(STATE)/protos $(STATE)/tools ## rewrite the stored outputs; review the
 	@ZHENGMING_REWRITE_GOLDEN=1 $(PY) -m pytest tests/golden
 
 # Where no registry can be reached: make image BASE=localhost/python-base:bookworm
-VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
+VERSION := $(shell sed -nE 's/^VERSION = "(.*)"/\1/p' services/common/version.py)
+REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 BASE    ?= docker.io/library/python:3.11-slim
 # This machine's certificates and settings of pip, for the time of the build.
 MOUNTS  := $(foreach path,/etc/ssl/certs $(HOME)/.config/pip,$(if $(wildcard $(path)),\
@@ -140,12 +145,31 @@ MOUNTS  := $(foreach path,/etc/ssl/certs $(HOME)/.config/pip,$(if $(wildcard $(p
 image: $(STATE)/venv ## the container image zhengming:VERSION, with podman
 	$(call debian,podman,command -v podman)
 	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$(REVISION) \
 	  -f Containerfile -t localhost/zhengming:$(VERSION) .
 	@podman images localhost/zhengming:$(VERSION) --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
+# The image of before: built from the commit before this one, with its own Containerfile.
+test-containers: BASE := localhost/python-base:bookworm
+test-containers: export CONTAINERS_CONF := $(CURDIR)/$(STATE)/containers/containers.conf
+test-containers: $(STATE)/protos $(STATE)/tools $(STATE)/kubectl ## the image, and overlays local and small, run with podman
+	@tests/containers/setup $(STATE)/containers
+	@$(MAKE) --no-print-directory image BASE=$(BASE)
+	@rm -rf $(STATE)/previous && mkdir -p $(STATE)/previous && git archive HEAD~1 | tar -x -C $(STATE)/previous
+	@# What is equal in both has the same time in both, so that what is built of it is built once.
+	@cd $(STATE)/previous && find . -type f | while read -r file; do \
+	  if cmp -s "$$file" "$(CURDIR)/$$file"; then touch -r "$(CURDIR)/$$file" "$$file"; fi; done
+	@podman build --quiet --network host $(MOUNTS) --build-arg BASE=$(BASE) \
+	  --build-arg VERSION=$$(sed -nE 's/^VERSION = "(.*)"/\1/p' $(STATE)/previous/services/common/version.py) \
+	  --build-arg REVISION=$$(git rev-parse --short HEAD~1) -f $(STATE)/previous/Containerfile \
+	  -t localhost/zhengming:previous $(STATE)/previous >/dev/null
+	@podman build --quiet --network host --build-arg BASE=$(BASE) -f tests/containers/clickhouse/Containerfile \
+	  -t localhost/clickhouse-server:debian tests/containers/clickhouse >/dev/null
+	@$(PY) -m pytest -m containers tests/containers
+
 lock: $(STATE)/venv ## pin requirements*.in again, with hashes
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@for name in requirements requirements-dev requirements-bench; do \
+	@for name in requirements requirements-dev requirements-bench requirements-image; do \
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	    $$name.in -o $$name.txt; done
 

@@ -37,11 +37,13 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.feed.head import Signer
+from services.common.health import HealthDoor, Readiness
 from services.common.lease import Lease
 from services.common.migrate import migrate_services
 from services.common.office import Forwarding, Office, Threads, Work
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.version import described
 from services.common.waiting import waiting_room
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
@@ -222,6 +224,8 @@ class Application:
         self._running = rpc.start(registrations, doors, guard, Forwarding(owned(self._offices)))
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
+        # An address that stands for all of this machine's is none to call, and no name for TLS.
+        host = "localhost" if host in ("0.0.0.0", "[::]") else host
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
         if committer is not None:
@@ -283,6 +287,20 @@ class Application:
         self._closing.append(running.stop)
         return running.address
 
+    def check(self) -> None:
+        """Accept that calls can be answered: what is published needs no store, all else does.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE.
+        """
+        if set(self._names) != {"reputation"}:
+            self._store.query("SELECT 1 AS one")
+
+    def drain(self, wait_s: float) -> None:
+        """Tell callers to go elsewhere, and answer for so long those that have not heard yet."""
+        self._running.drain()
+        threading.Event().wait(wait_s)
+
     def _close(self) -> None:
         for close in reversed(self._closing):
             close()
@@ -343,7 +361,7 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
             own = replace(configuration, address="127.0.0.1:0")
             application = Application(own, NAMES, clock)
             address = application.address
-        with rpc.connect(address) as channel:
+        with rpc.connect(address, configuration.identity.own()) as channel:
             print(JOBS[names[0]](channel, clock()), flush=True)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
@@ -386,13 +404,20 @@ def main(names: Sequence[str]) -> int:
             return 1
         assert configuration.published is not None
         lookups.replace_process(
-            configuration.published, configuration.address, configuration.workers
+            configuration.published,
+            configuration.address,
+            configuration.workers,
+            configuration.health_address,
+            configuration.drain_s,
         )
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
+    log.info("zhengming %s begins", described())
     try:
-        application = started(environment(os.environ), names, stop)
+        configuration = environment(os.environ)
+        door = HealthDoor(configuration.health_address)
+        application = started(configuration, names, stop)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
@@ -408,8 +433,12 @@ def main(names: Sequence[str]) -> int:
         return 1
     if pages:
         print(f"console on {pages}", flush=True)
+    readiness = Readiness(door, application.check)
     stop.wait()
+    readiness.stop()
+    application.drain(configuration.drain_s)
     application.stop()
+    door.close()
     return 0
 
 

@@ -11,6 +11,7 @@ from services.common.identity.entrance import Identity
 from services.common.lease import TTL_S
 from services.reputation.publisher import MAX_CHURN
 
+MAX_DRAIN_S = 300.0
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
 
 
@@ -33,6 +34,9 @@ class Configuration:
         max_churn: share of the established labels that one full pass may move, in [0, 1].
         identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
+        health_address: where probes are answered, in clear and without names; "" nowhere.
+        drain_s: seconds between SIGTERM, when the process says that it is not ready any more, and
+            the end of its calls: callers need a while to hear of it.
         private_notices: notices may go to private addresses and over http: tests, laptops.
         lease_s: seconds without a sign of life after which another process takes over.
         advertised: where other processes of a service reach this one; "": where it listens.
@@ -55,6 +59,8 @@ class Configuration:
     private_notices: bool = False
     lease_s: float = TTL_S
     advertised: str = ""
+    health_address: str = ""
+    drain_s: float = 0.0
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -79,6 +85,8 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
         lease_s=_number(variables, "ZHENGMING_LEASE_S", TTL_S, 3600.0),
         advertised=variables.get("ZHENGMING_ADVERTISED", ""),
+        health_address=variables.get("ZHENGMING_HEALTH_ADDRESS", ""),
+        drain_s=_seconds(variables, "ZHENGMING_DRAIN_S", MAX_DRAIN_S),
     )
 
 
@@ -90,6 +98,17 @@ def _number(variables: Mapping[str, str], name: str, default: float, maximum: fl
         value = 0.0
     if not 0 < value <= maximum:
         raise out_of_range(name, repr(text), f"a number above 0, at most {maximum:g}")
+    return value
+
+
+def _seconds(variables: Mapping[str, str], name: str, maximum: float) -> float:
+    text = variables.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= maximum:
+        raise out_of_range(name, repr(text), f"seconds from 0 to {maximum:g}")
     return value
 
 

@@ -6,12 +6,14 @@ They load neither the store nor any model: a process is a tenth of the whole.
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from services.common import rpc_loop, workers
 from services.common.clock import wall_clock_ms
 from services.common.errors import DomainError
+from services.common.health import HealthDoor, Readiness
 from services.common.identity.entrance import Identity
 from services.common.numbering import parse, parse_column
 from services.common.taxonomy import standard
@@ -24,10 +26,13 @@ GRACE_S = 20.0
 _EXAMPLE = "+8613800138000"
 
 
-def starting(folder: Path, identity: Identity) -> workers.Starting:
+def starting(
+    folder: Path, identity: Identity, health_address: str = "", drain_s: float = 0.0
+) -> workers.Starting:
     """How a process begins that answers from a folder which another process writes."""
 
     def start(address: str) -> Callable[[], None]:
+        door = HealthDoor(health_address, shared=True)
         followed = FollowedState(folder)
         followed.poll()
         followed.start(PAUSE_S)
@@ -42,16 +47,27 @@ def starting(folder: Path, identity: Identity) -> workers.Starting:
             shared=True,
         )
 
+        def check() -> None:
+            _ = followed.snapshot
+
+        readiness = Readiness(door, check)
+
         def stop() -> None:
+            readiness.stop()
+            running.drain()
+            threading.Event().wait(drain_s)
             running.stop(GRACE_S)
             followed.stop()
+            door.close()
 
         return stop
 
     return start
 
 
-def main(folder: str, address: str, count: str) -> int:
+def main(
+    folder: str, address: str, count: str, health_address: str = "", drain_s: str = "0"
+) -> int:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO)
     # What every process needs is loaded once and shared.
@@ -64,12 +80,16 @@ def main(folder: str, address: str, count: str) -> int:
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
-    return workers.serve(address, int(count), starting(Path(folder), identity))
+    begin = starting(Path(folder), identity, health_address, float(drain_s))
+    return workers.serve(address, int(count), begin)
 
 
-def replace_process(folder: Path, address: str, count: int) -> None:
+def replace_process(
+    folder: Path, address: str, count: int, health_address: str, drain_s: float
+) -> None:
     """Become such a process, without what this one has loaded."""
     arguments = [sys.executable, "-m", "services.lookups", str(folder), address, str(count)]
+    arguments += [health_address, str(drain_s)]
     sys.stdout.flush()
     os.execv(sys.executable, arguments)
 

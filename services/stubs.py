@@ -1,12 +1,12 @@
 """Stubs of all services, for those that call them from inside."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.longrunning import operations_pb2_grpc
 
-from services.common import rpc
+from services.common import operations, rpc
 from services.common.errors import Unavailable
 from services.configuration import Configuration
 from zhengming.arbitration.v1 import (
@@ -75,9 +75,10 @@ class Stubs:
         self.scoring: scoring_pb2_grpc.ScoringServiceStub = self._lazy(
             "scoring", scoring_pb2_grpc.ScoringServiceStub
         )
-        self.operations: operations_pb2_grpc.OperationsStub = self._lazy(
-            "", operations_pb2_grpc.OperationsStub
+        everywhere = operations.Everywhere(
+            lambda name: operations_pb2_grpc.OperationsStub(self._channel(name))
         )
+        self.operations = cast(operations_pb2_grpc.OperationsStub, everywhere)
 
     def _lazy(self, name: str, make: Callable[[grpc.Channel], object]) -> Any:
         return _LazyStub(lambda: make(self._channel(name)))

@@ -37,9 +37,10 @@ from services.cli import (
 from services.cli.demo import run_demo
 from services.cli.kinds import KINDS
 from services.cli.target import Target, show
-from services.common import operations
+from services.common import operations, version
 from services.common.errors import DomainError, InvalidArgument
 from services.common.numbering import parse_column
+from services.configuration import NAMES
 from services.consumer import blocklists
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import number_pb2
@@ -73,11 +74,29 @@ ServerOption = Annotated[str, typer.Option("--server", help="A running server, H
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"zhengming {version.described()}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which one.")
+]
+
+
 @app.callback()
-def target(store: StoreOption = "", server: ServerOption = "", as_json: JsonOption = False) -> None:
+def target(
+    store: StoreOption = "",
+    server: ServerOption = "",
+    as_json: JsonOption = False,
+    is_version_asked: VersionOption = False,
+) -> None:
     """Choose where commands work."""
     Target.store = store or os.environ.get("ZHENGMING_STORE", "chdb:var/store")
     Target.server, Target.as_json = server, as_json
+    addresses = {name: os.environ.get(f"ZHENGMING_{name.upper()}_ADDRESS", "") for name in NAMES}
+    Target.peers = {} if store else addresses
     Target.certificates = os.environ.get("ZHENGMING_CERTIFICATES", "")
     Target.token_file = os.environ.get("ZHENGMING_TOKEN_FILE", "")
 

@@ -1,18 +1,19 @@
 """Where a command's calls go: a running server, or services started here over an embedded store."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import grpc
 from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
 from services.__main__ import Application
-from services.cli.target import connect
+from services.cli.target import Target, connect
 from services.common import operations, rpc
-from services.configuration import environment
+from services.configuration import NAMES, environment
 from zhengming.arbitration.v1 import (
     arbitration_pb2,
     arbitration_pb2_grpc,
@@ -51,20 +52,34 @@ class Stubs:
     @classmethod
     def of(cls, channel: grpc.Channel) -> "Stubs":
         """Stubs over one channel."""
+        return cls._over(dict.fromkeys(NAMES, channel), operations_pb2_grpc.OperationsStub(channel))
+
+    @classmethod
+    def apart(cls, channels: Mapping[str, grpc.Channel]) -> "Stubs":
+        """Stubs over a channel for each service."""
+        waiting = operations.Everywhere(
+            lambda name: operations_pb2_grpc.OperationsStub(channels[name])
+        )
+        return cls._over(channels, cast(operations_pb2_grpc.OperationsStub, waiting))
+
+    @classmethod
+    def _over(
+        cls, channels: Mapping[str, grpc.Channel], waiting: operations_pb2_grpc.OperationsStub
+    ) -> "Stubs":
         return cls(
-            ingest_pb2_grpc.IngestServiceStub(channel),
-            taxonomy_pb2_grpc.TaxonomyServiceStub(channel),
-            number_pb2_grpc.NumberServiceStub(channel),
-            features_pb2_grpc.FeaturesServiceStub(channel),
-            arbitration_pb2_grpc.ArbitrationServiceStub(channel),
-            dispute_pb2_grpc.DisputeServiceStub(channel),
-            ledger_pb2_grpc.LedgerServiceStub(channel),
-            referral_pb2_grpc.ReferralServiceStub(channel),
-            notice_pb2_grpc.NoticeServiceStub(channel),
-            scoring_pb2_grpc.ScoringServiceStub(channel),
-            reputation_pb2_grpc.ReputationServiceStub(channel),
-            feed_pb2_grpc.FeedServiceStub(channel),
-            operations_pb2_grpc.OperationsStub(channel),
+            ingest_pb2_grpc.IngestServiceStub(channels["ingest"]),
+            taxonomy_pb2_grpc.TaxonomyServiceStub(channels["ingest"]),
+            number_pb2_grpc.NumberServiceStub(channels["ingest"]),
+            features_pb2_grpc.FeaturesServiceStub(channels["features"]),
+            arbitration_pb2_grpc.ArbitrationServiceStub(channels["arbitration"]),
+            dispute_pb2_grpc.DisputeServiceStub(channels["arbitration"]),
+            ledger_pb2_grpc.LedgerServiceStub(channels["arbitration"]),
+            referral_pb2_grpc.ReferralServiceStub(channels["arbitration"]),
+            notice_pb2_grpc.NoticeServiceStub(channels["arbitration"]),
+            scoring_pb2_grpc.ScoringServiceStub(channels["scoring"]),
+            reputation_pb2_grpc.ReputationServiceStub(channels["reputation"]),
+            feed_pb2_grpc.FeedServiceStub(channels["reputation"]),
+            waiting,
         )
 
 
@@ -77,7 +92,14 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
     """
     if server:
         with connect(server) as channel:
-            yield from _translated(channel)
+            yield from _translated(Stubs.of(channel))
+        return
+    if all(Target.peers.get(name) for name in NAMES):
+        with ExitStack() as open_channels:
+            channels = {
+                name: open_channels.enter_context(connect(Target.peers[name])) for name in NAMES
+            }
+            yield from _translated(Stubs.apart(channels))
         return
     configuration = environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
     if not store.startswith("chdb:"):  # a server may be writing the folder of the published state
@@ -85,14 +107,14 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
     application = Application(configuration)
     try:
         with rpc.connect(application.address) as channel:
-            yield from _translated(channel)
+            yield from _translated(Stubs.of(channel))
     finally:
         application.stop()
 
 
-def _translated(channel: grpc.Channel) -> Iterator[Stubs]:
+def _translated(stubs: Stubs) -> Iterator[Stubs]:
     try:
-        yield Stubs.of(channel)
+        yield stubs
     except grpc.RpcError as error:
         raise rpc.translated(error) from None
 

@@ -1,6 +1,7 @@
 """What every command is told, and how it answers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ class Target:
 
     store = "chdb:var/store"
     server = ""
+    peers: Mapping[str, str] = {}
+    """Addresses of services apart, by name; they are asked where no server is named."""
     as_json = False
     certificates = ""
     """Folder of tls.crt, tls.key and ca.crt to show to a server; "" in clear."""

@@ -115,6 +115,41 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
             self._done.notify_all()
 
 
+JOB_SERVICES = {
+    "features": "features",
+    "arbitration": "arbitration",
+    "priors": "scoring",
+    "scoring": "scoring",
+    "training": "scoring",
+    "publishing": "reputation",
+}
+"""Which service runs the jobs of a kind."""
+
+
+class Everywhere:
+    """Operations of services apart, each asked of the service that runs it."""
+
+    def __init__(self, stub_of: Callable[[str], operations_pb2_grpc.OperationsStub]) -> None:
+        """Given the stub of a service by its name; "" for a job of none that is known."""
+        self._stub_of = stub_of
+
+    def GetOperation(
+        self, request: operations_pb2.GetOperationRequest, timeout: float | None = None
+    ) -> operations_pb2.Operation:
+        """How far a job is."""
+        return self._stub(request.name).GetOperation(request, timeout=timeout)
+
+    def WaitOperation(
+        self, request: operations_pb2.WaitOperationRequest, timeout: float | None = None
+    ) -> operations_pb2.Operation:
+        """How far a job is, when it is done or time is up."""
+        return self._stub(request.name).WaitOperation(request, timeout=timeout)
+
+    def _stub(self, name: str) -> operations_pb2_grpc.OperationsStub:
+        job = name.removeprefix("operations/").rpartition("-")[0]
+        return self._stub_of(JOB_SERVICES.get(job, ""))
+
+
 def wait(
     stub: operations_pb2_grpc.OperationsStub, operation: operations_pb2.Operation, answer: Message
 ) -> None:

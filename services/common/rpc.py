@@ -194,6 +194,10 @@ class Running:
         self._server, self._checks = server, checks
         self._stopped = threading.Event()
 
+    def drain(self) -> None:
+        """Tell clients to go elsewhere, and go on answering those that come."""
+        self._checks.enter_graceful_shutdown()
+
     def stop(self, grace_s: float) -> None:
         """Tell clients to go elsewhere, finish running calls, at most for grace_s seconds."""
         self._checks.enter_graceful_shutdown()

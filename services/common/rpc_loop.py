@@ -7,7 +7,7 @@ a quick method answers on the loop; any other runs in a thread, so that none wai
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -58,13 +58,20 @@ class Running:
         await self._checks.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def _end(self, grace_s: float) -> None:
+        await self._checks.enter_graceful_shutdown()
         if self._server is not None:
-            await self._checks.enter_graceful_shutdown()
             await self._server.stop(grace_s)
+
+    def drain(self) -> None:
+        """Tell clients to go elsewhere, and answer those that have not heard yet."""
+        self._wait(self._checks.enter_graceful_shutdown())
+
+    def _wait(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def stop(self, grace_s: float) -> None:
         """Tell clients to go elsewhere, finish running calls, at most for grace_s seconds."""
-        asyncio.run_coroutine_threadsafe(self._end(grace_s), self._loop).result()
+        self._wait(self._end(grace_s))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

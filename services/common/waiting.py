@@ -45,7 +45,7 @@ def waiting_room(doors: Sequence[rpc.Door]) -> Iterator[None]:
         if not door.address.endswith(":0"):
             try:
                 rpc.open_door(server, door)
-            except RuntimeError:
+            except Unavailable:
                 continue
     server.start()
     try:

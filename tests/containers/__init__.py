@@ -1,0 +1,1 @@
+"""The image and the overlays, run with podman: make test-containers."""

@@ -1,0 +1,1 @@
+"""What k8s/ says, without a cluster."""
