@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,7 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
+from services.arbitration.measures import clock_values, quality_values
 from services.arbitration.notices import server as notices
 from services.arbitration.notices.courier import Courier
 from services.arbitration.referrals import server as referrals
@@ -40,6 +42,8 @@ from services.common.feed.head import Signer
 from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.telemetry import Telemetry, open_telemetry
+from services.common.telemetry.process import disk_values
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
 from services.console.accounts import Accounts
@@ -55,9 +59,11 @@ from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.judging import Upstream
+from services.reputation.measures import published_values, publishing_values
 from services.reputation.publisher import Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
+from services.scoring.measures import model_values
 from services.scoring.registry import Registry
 from services.stubs import Late, Stubs
 
@@ -69,6 +75,8 @@ CONSOLE_ADDRESS = "127.0.0.1:8080"
 ROOT = Path(__file__).parent
 SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
+MEASURE_S, MEASURE_STORE_S, MEASURE_QUALITY_S = 5.0, 15.0, 60.0
+"""How often gauges are read: from memory, small tables, what a run or a review changes."""
 
 
 class Application:
@@ -79,6 +87,7 @@ class Application:
         configuration: Configuration,
         names: Sequence[str] = (),
         clock: Clock = wall_clock_ms,
+        telemetry: Telemetry | None = None,
     ) -> None:
         names = names or (*NAMES, CONSOLE)
         for name in names:
@@ -93,7 +102,13 @@ class Application:
                 )
         self._names, self._clock, self._configuration = names, clock, configuration
         configuration.identity.check(configuration.address)
-        self._store = open_store(configuration.store)
+        service = "+".join(names) if set(names) < {*NAMES, CONSOLE} else "all"
+        self._telemetry = telemetry or open_telemetry(configuration.telemetry, service)
+        try:
+            self._store = self._telemetry.store(open_store(configuration.store))
+        except BaseException:
+            self._telemetry.stop()
+            raise
         self._closing: list[Callable[[], None]] = []
         self._followers: list[Publisher | disputes.DisputeServicer | Courier] = []
         try:
@@ -105,14 +120,15 @@ class Application:
             raise
 
     def _serve(self, configuration: Configuration, names: Sequence[str], clock: Clock) -> None:
-        store = self._store
-        operations = Operations()
+        store, telemetry = self._store, self._telemetry
+        operations = Operations(telemetry)
         self._closing.append(operations.join)
         committer = published = feed = None
         if "ingest" in names:
-            committer = Committer(store, clock)
+            committer = Committer(store, clock, telemetry)
+            telemetry.observe("ingest", committer.values, MEASURE_S)
             self._closing.append(committer.close)
-        stubs = self._stubs = Stubs(configuration)
+        stubs = self._stubs = Stubs(configuration, telemetry)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
             lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
@@ -175,15 +191,19 @@ class Application:
             )
             registrations.append(lambda s: notices.register(s, notice_servicer))
             self._followers.append(courier)
+            telemetry.observe("clocks", lambda: clock_values(store, clock), MEASURE_STORE_S)
+            telemetry.observe("quality", lambda: quality_values(store, clock), MEASURE_QUALITY_S)
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
             registrations.append(lambda s: disputes.register(s, dispute_servicer))
             self._followers.append(dispute_servicer)
         if "scoring" in names:
+            registry = Registry(SHIPPED_MODELS, configuration.models)
+            telemetry.observe("models", lambda: model_values(store, registry), MEASURE_QUALITY_S)
             scoring_servicer = scoring.ScoringServicer(
                 store,
-                Registry(SHIPPED_MODELS, configuration.models),
+                registry,
                 stubs.features,
                 stubs.arbitration,
                 stubs.operations,
@@ -195,7 +215,15 @@ class Application:
             published = PublishedState(configuration.published)
             self._closing.append(published.close)
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
-            publisher = Publisher(store, upstream, published, clock, configuration.max_churn)
+            publisher = Publisher(
+                store, upstream, published, clock, configuration.max_churn, telemetry
+            )
+            telemetry.observe("published", partial(published_values, published), MEASURE_S)
+            telemetry.observe(
+                "publishing",
+                partial(publishing_values, store, published, publisher, clock),
+                MEASURE_STORE_S,
+            )
             feed = Feed(
                 published,
                 Signer(read_key(configuration.signing_key_file)),
@@ -209,8 +237,9 @@ class Application:
             registrations.append(lambda s: lookup.register(s, reputation_servicer))
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
             self._followers.append(publisher)
+        telemetry.observe("disks", disk_values(configuration.volumes()), MEASURE_STORE_S)
         doors, guard = configuration.identity.entrance(configuration.address, clock)
-        self._running = rpc.start(registrations, doors, guard)
+        self._running = rpc.start(registrations, doors, guard, watch=telemetry.interceptor())
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
@@ -220,7 +249,9 @@ class Application:
             self._closing.append(feed.stop)
 
     def follow(self) -> None:
-        """Publish touched numbers as they come, and let time pass for disputes."""
+        """Publish touched numbers as they come, let time pass for disputes, read gauges."""
+        self._telemetry.start()
+        self._closing.append(self._telemetry.stop_reading)
         for follower in self._followers:
             follower.start()
             self._closing.append(follower.stop)
@@ -254,6 +285,7 @@ class Application:
             hmac.digest(read_key(configuration.key_file), b"console sessions", "sha256"),
             configuration.rate_scale,
         )
+        self._telemetry.pages(app)
         try:
             running = console.Running(app, configuration.console_address or CONSOLE_ADDRESS)
         except Unavailable as error:
@@ -269,6 +301,7 @@ class Application:
             close()
         self._closing.clear()
         self._store.close()
+        self._telemetry.stop()
 
     def stop(self) -> None:
         """Finish what runs, commit what waits, close the store."""

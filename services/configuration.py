@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
+from services.common.telemetry import Settings
 from services.reputation.publisher import MAX_CHURN
 
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")
@@ -33,6 +34,7 @@ class Configuration:
         identity: how callers show who they are.
         rate_scale: widens the console's rate limits, where many people share one address.
         private_notices: notices may go to private addresses and over http: tests, laptops.
+        telemetry: what this process tells of itself, and to whom.
     """
 
     store: str
@@ -50,6 +52,14 @@ class Configuration:
     max_churn: float = MAX_CHURN
     identity: Identity = field(default_factory=Identity)
     private_notices: bool = False
+    telemetry: Settings = field(default_factory=Settings)
+
+    def volumes(self) -> Mapping[str, Path]:
+        """Folders that this process writes to, by what is in them."""
+        found = {} if self.published is None else {"published": self.published}
+        if self.store.startswith("chdb:"):
+            found["store"] = Path(self.store.removeprefix("chdb:").partition("?")[0])
+        return found
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -72,6 +82,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
         identity=Identity.read(variables),
         private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
+        telemetry=Settings.read(variables),
     )
 
 

@@ -15,8 +15,10 @@ from services.common.errors import DomainError
 from services.common.identity.entrance import Identity
 from services.common.numbering import parse, parse_column
 from services.common.taxonomy import standard
+from services.common.telemetry import Settings, open_telemetry
 from services.reputation import lookup
 from services.reputation.following import FollowedState
+from services.reputation.measures import published_values
 
 PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
@@ -24,19 +26,29 @@ GRACE_S = 20.0
 _EXAMPLE = "+8613800138000"
 
 
-def starting(folder: Path, identity: Identity) -> workers.Starting:
+def starting(folder: Path, identity: Identity, settings: Settings) -> workers.Starting:
     """How a process begins that answers from a folder which another process writes."""
 
-    def start(address: str) -> Callable[[], None]:
+    def start(address: str, place: int) -> Callable[[], None]:
+        telemetry = open_telemetry(settings.of_process(place), "lookup")
         followed = FollowedState(folder)
         followed.poll()
         followed.start(PAUSE_S)
         servicer = lookup.LookupServicer(followed)
         doors, guard = identity.entrance(address, wall_clock_ms)
-        running = rpc.start([lambda s: lookup.register(s, servicer)], doors, guard, shared=True)
+        running = rpc.start(
+            [lambda s: lookup.register(s, servicer)],
+            doors,
+            guard,
+            shared=True,
+            watch=telemetry.interceptor(),
+        )
+        telemetry.observe("published", lambda: published_values(followed), 5.0)
+        telemetry.start()
 
         def stop() -> None:
             running.stop(GRACE_S)
+            telemetry.stop()
             followed.stop()
 
         return stop
@@ -54,10 +66,11 @@ def main(folder: str, address: str, count: str) -> int:
     identity = Identity.read(os.environ)
     try:
         identity.check(address)
+        settings = Settings.read(os.environ)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
-    return workers.serve(address, int(count), starting(Path(folder), identity))
+    return workers.serve(address, int(count), starting(Path(folder), identity, settings))
 
 
 def replace_process(folder: Path, address: str, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from services.common import errors, rpc
+from services.common.telemetry import OFF, Telemetry, names
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +20,8 @@ log = logging.getLogger(__name__)
 class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # untyped
     """Runs one job of a kind at a time, each in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry = OFF) -> None:
+        self._telemetry = telemetry
         self._lock = threading.Lock()
         self._operations: dict[str, operations_pb2.Operation] = {}
         self._running: dict[str, threading.Thread] = {}
@@ -78,15 +81,19 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
 
     def _run(self, name: str, job: str, work: Callable[[], Message]) -> None:
         result = operations_pb2.Operation(name=name, done=True)
+        begun, outcome = time.monotonic(), "ok"
         try:
             result.response.Pack(work())
         except errors.DomainError as error:
             result.error.CopyFrom(rpc.to_status_proto(error))
+            outcome = error.reason
         except Exception:  # the caller must learn that the job is over
             log.exception("job failed", extra={"job": job})
+            outcome = "INTERNAL"
             result.error.CopyFrom(
                 status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
             )
+        self._telemetry.record(names.JOBS, time.monotonic() - begun, job, outcome)
         with self._done:
             self._operations[name] = result
             del self._running[job]

@@ -193,10 +193,12 @@ def start(
     guard: grpc.ServerInterceptor | None = None,
     workers: int = 16,
     shared: bool = False,
+    watch: grpc.ServerInterceptor | None = None,
 ) -> Running:
     """Serve behind one or more doors; `guard` is asked before every handler.
 
     Args:
+        watch: sees every call as its caller does, before all others.
         shared: several processes listen on the port, and each gets its share of the connections.
 
     Raises:
@@ -204,7 +206,7 @@ def start(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[ErrorInterceptor(), *([] if guard is None else [guard])],
+        interceptors=[i for i in (watch, ErrorInterceptor(), guard) if i is not None],
         options=[*OPTIONS, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
