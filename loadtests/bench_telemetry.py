@@ -140,7 +140,7 @@ def recording() -> None:
 
 
 def wrapping() -> None:
-    """What stands before a handler, with telemetry and without: no network, a handler of nothing."""
+    """What stands before a handler that does nothing, with telemetry and without."""
     errors = rpc.ErrorInterceptor()
     settings = Settings(trace_ratio=0.01)
     telemetry = RunningTelemetry(settings, "bench", InMemorySpanExporter(), lambda: 1.0)

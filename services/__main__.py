@@ -43,6 +43,7 @@ from services.common.migrate import migrate
 from services.common.operations import Operations
 from services.common.store import Store, open_store
 from services.common.telemetry import Telemetry, open_telemetry
+from services.common.telemetry.logs import log_as_json
 from services.common.telemetry.process import disk_values
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console import server as console
@@ -244,6 +245,7 @@ class Application:
         host = configuration.address.rsplit(":", 1)[0]
         self.address = f"{host}:{self.port}"
         server_address.value = self.address
+        self.metrics_port = telemetry.metrics_port
         self._closing.append(lambda: self._running.stop(GRACE_S))
         if feed is not None:
             self._closing.append(feed.stop)
@@ -340,10 +342,7 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
 
 def main(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, or do a job."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
-    )
+    log_as_json()
     if names and names[0] == "job":
         return run_job(names[1:], environment(os.environ), wall_clock_ms)
     if list(names) == [LOOKUP]:
@@ -366,6 +365,8 @@ def main(names: Sequence[str]) -> int:
         return 1
     application.follow()
     print(f"serving on {application.address}", flush=True)
+    if application.metrics_port:
+        print(f"metrics on port {application.metrics_port}", flush=True)
     try:
         pages = application.serve_console()
     except DomainError as error:

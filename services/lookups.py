@@ -3,7 +3,6 @@
 They load neither the store nor any model: a process is a tenth of the whole.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from services.common.identity.entrance import Identity
 from services.common.numbering import parse, parse_column
 from services.common.taxonomy import standard
 from services.common.telemetry import Settings, open_telemetry
+from services.common.telemetry.logs import log_as_json
 from services.reputation import lookup
 from services.reputation.following import FollowedState
 from services.reputation.measures import published_values
@@ -58,7 +58,7 @@ def starting(folder: Path, identity: Identity, settings: Settings) -> workers.St
 
 def main(folder: str, address: str, count: str) -> int:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO)
+    log_as_json()
     # What every process needs is loaded once and shared.
     standard.load()
     parse(_EXAMPLE)

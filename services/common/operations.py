@@ -16,6 +16,9 @@ from services.common.telemetry import OFF, Telemetry, names
 
 log = logging.getLogger(__name__)
 
+OK, FAILED, INTERNAL = "ok", "failed", "internal"
+"""Outcomes of jobs as metrics name them; failed: for a reason that whoever started it was told."""
+
 
 class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # untyped
     """Runs one job of a kind at a time, each in a thread of its own."""
@@ -42,6 +45,8 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
             thread = threading.Thread(target=self._run, args=(name, job, work), name=job)
             self._operations[name] = operations_pb2.Operation(name=name)
             self._running[job] = thread
+        for outcome in (OK, FAILED, INTERNAL):
+            self._telemetry.expect(names.JOBS, job, outcome)
         thread.start()
         return self._get(name)
 
@@ -81,15 +86,15 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
 
     def _run(self, name: str, job: str, work: Callable[[], Message]) -> None:
         result = operations_pb2.Operation(name=name, done=True)
-        begun, outcome = time.monotonic(), "ok"
+        begun, outcome = time.monotonic(), OK
         try:
             result.response.Pack(work())
         except errors.DomainError as error:
             result.error.CopyFrom(rpc.to_status_proto(error))
-            outcome = error.reason
+            outcome = FAILED
         except Exception:  # the caller must learn that the job is over
             log.exception("job failed", extra={"job": job})
-            outcome = "INTERNAL"
+            outcome = INTERNAL
             result.error.CopyFrom(
                 status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
             )

@@ -76,6 +76,8 @@ class Committer:
         self._store, self._clock, self._telemetry = store, clock, telemetry
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_rows = 0
+        for table in (*queries.FACT_TABLES, TOUCHES):
+            telemetry.expect(names.COMMITTED, table)
         self._since_ns: deque[int] = deque()
         self._lock = threading.Lock()
         self._changed = threading.Condition()

@@ -51,6 +51,10 @@ class Publisher:
     ) -> None:
         self._store, self._upstream, self._state = store, upstream, published
         self._clock, self._max_churn, self._telemetry = clock, max_churn, telemetry
+        for way, outcome in ((RUN, "churn"), (TOUCHED, "upstream"), (TOUCHED, "internal")):
+            telemetry.expect(names.PUBLISH_FAILURES, way, outcome)
+            telemetry.expect(names.PUBLISHED_CHANGES, way)
+        telemetry.expect(names.FRESHNESS)
         self.last_churn: snapshot.Churn | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()

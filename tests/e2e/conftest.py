@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 class Services:
     """All services in one process of their own."""
 
-    def __init__(self, store: str, folder: Path) -> None:
+    def __init__(self, store: str, folder: Path, **variables: str) -> None:
         self._environment = {
             **os.environ,
             "ZHENGMING_STORE": store,
@@ -29,6 +29,7 @@ class Services:
             "ZHENGMING_KEY_FILE": str(folder / "key"),
             "ZHENGMING_PUBLISHED": str(folder / "published"),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
+            **variables,
         }
         self.start()
 

@@ -13,6 +13,7 @@ class Kind(Enum):
 
     HISTOGRAM = "histogram"
     COUNTER = "counter"
+    TOTAL = "counter, read as a whole"
     GAUGE = "gauge"
 
 
@@ -41,7 +42,7 @@ class Instrument:
     def text_name(self) -> str:
         """Its name in Prometheus's text, as the OpenTelemetry exporter writes it."""
         base = self.name.replace(".", "_") + _TEXT_UNITS.get(self.unit, "")
-        return f"{base}_total" if self.kind is Kind.COUNTER else base
+        return f"{base}_total" if self.kind in (Kind.COUNTER, Kind.TOTAL) else base
 
     @property
     def text_names(self) -> tuple[str, ...]:
@@ -281,7 +282,7 @@ DISK_SIZE = Instrument(
     "zhengming.disk.size", Kind.GAUGE, "By", "Bytes of that file system.", (VOLUME,)
 )
 MEMORY = Instrument("process.memory.usage", Kind.GAUGE, "By", "Resident memory of the process.")
-CPU = Instrument("process.cpu.time", Kind.GAUGE, "s", "Processor time that the process has used.")
+CPU = Instrument("process.cpu.time", Kind.TOTAL, "s", "Processor time that the process has used.")
 
 ALL: tuple[Instrument, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Instrument)

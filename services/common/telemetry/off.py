@@ -36,6 +36,10 @@ class Telemetry:
     def record(self, instrument: Instrument, seconds: float, *values: str) -> None:
         """Record a duration, by the values of the histogram's attributes."""
 
+    def expect(self, instrument: Instrument, *values: str) -> None:
+        """Show a counter or histogram as 0 before anything happened: whoever watches its increase
+        must have seen it before the first time."""
+
     def observe(self, name: str, read: Read, every_s: float) -> None:
         """Read gauges every so many seconds, in a thread of their own."""
 

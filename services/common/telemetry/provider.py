@@ -108,6 +108,8 @@ class RunningTelemetry(Telemetry):
         for i in names.ALL:
             if i.kind is Kind.GAUGE:
                 meter.create_observable_gauge(i.name, [self._observer(i)], i.unit, i.meaning)
+            elif i.kind is Kind.TOTAL:
+                meter.create_observable_counter(i.name, [self._observer(i)], i.unit, i.meaning)
 
     def _observer(
         self, instrument: Instrument
@@ -131,10 +133,18 @@ class RunningTelemetry(Telemetry):
         if self._measuring is not None:
             self._durations[instrument].series(*values).add(seconds)
 
+    def expect(self, instrument: Instrument, *values: str) -> None:
+        """See Telemetry.expect."""
+        if instrument.kind is Kind.HISTOGRAM:
+            self._durations[instrument].series(*values)
+        else:
+            self.count(instrument, 0, *values)
+
     def observe(self, name: str, read: Read, every_s: float) -> None:
         """Read gauges every so many seconds, in a thread of their own."""
         if self._measuring is not None:
             self._readings.add(name, read, every_s)
+            self.expect(names.READING_FAILURES, name)
 
     # ---- what is wrapped ----------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ class ObservedStore:
 
     def __init__(self, store: Store, durations: Durations, traces: Traces) -> None:
         self._store, self._durations, self._traces = store, durations, traces
+        for operation in ("query", "insert", "execute"):
+            for outcome in ("ok", "unavailable", "refused"):
+                durations.series(operation, outcome)
         self.engine_version, self.database = store.engine_version, store.database
 
     def query(
