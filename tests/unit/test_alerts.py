@@ -128,7 +128,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "ModelDrifted": (
         {'zhengming_model_drift{zhengming_column="score"}': "0.3x120"},
-        {'zhengming_model_drift{zhengming_column="score"}': "0.2x120"},
+        {
+            'zhengming_model_drift{zhengming_column="score"}': "0.2x120",
+            'zhengming_model_drift{zhengming_column="features"}': "5x120",
+        },
     ),
     "CalibrationDrifted": (
         {"zhengming_calibration_error": "0.1x120"},
