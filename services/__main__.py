@@ -323,7 +323,8 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
     application, address = None, configuration.peers.get("scoring", "")
     try:
         if not address:
-            own = replace(configuration, address="127.0.0.1:0")
+            told = replace(configuration.telemetry, metrics_address="")  # nobody would scrape it
+            own = replace(configuration, address="127.0.0.1:0", telemetry=told)
             application = Application(own, NAMES, clock)
             address = application.address
         with rpc.connect(address) as channel:

@@ -1,10 +1,16 @@
 """The interceptor before every handler, on a server of its own."""
 
 from collections.abc import Iterator
+from concurrent import futures
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import (
+    metrics_service_pb2,
+    metrics_service_pb2_grpc,
+)
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from services.common import rpc
@@ -95,6 +101,41 @@ def test_health_is_answered_behind_the_interceptor(channel):
     health = health_pb2_grpc.HealthStub(channel)
 
     assert health.Check(health_pb2.HealthCheckRequest()).status == 1
+
+
+class Collector(
+    trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer
+):
+    """Takes what is pushed by OTLP."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def Export(self, request, context):
+        if hasattr(request, "resource_spans"):
+            for resource in request.resource_spans:
+                self.names += [s.name for scope in resource.scope_spans for s in scope.spans]
+            return trace_service_pb2.ExportTraceServiceResponse()
+        for resource in request.resource_metrics:
+            self.names += [m.name for scope in resource.scope_metrics for m in scope.metrics]
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+def test_traces_and_metrics_are_pushed_to_a_collector_before_the_end():
+    taken = Collector()
+    collector = grpc.server(futures.ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(taken, collector)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(taken, collector)
+    port = collector.add_insecure_port("127.0.0.1:0")
+    collector.start()
+    settings = Settings(otlp_endpoint=f"http://127.0.0.1:{port}", trace_ratio=0)
+
+    for channel in served(RunningTelemetry(settings, "test")):
+        channel.unary_unary(ECHO)(b"x", metadata=(SENT,))
+
+    collector.stop(0)
+    assert "test.Test/Echo" in taken.names
+    assert names.CALLS.name in taken.names
 
 
 def test_without_telemetry_nothing_stands_before_the_handlers():

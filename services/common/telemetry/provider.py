@@ -96,7 +96,7 @@ class RunningTelemetry(Telemetry):
         if readers:
             self._measuring = MeterProvider(readers, resource)
             self._make_instruments(self._measuring)
-            self._readings.add("process", process_values, PROCESS_EVERY_S)
+            self.observe("process", process_values, PROCESS_EVERY_S)
 
     def _make_instruments(self, measuring: MeterProvider) -> None:
         meter = measuring.get_meter(SCOPE)
