@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving bench-telemetry models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -73,6 +73,10 @@ $(STATE)/chromium: $(STATE)/venv
 	$(call debian,chromium fonts-noto-cjk,command -v chromium)
 	@touch $@
 
+$(STATE)/promtool: $(STATE)/venv
+	$(call debian,--no-install-recommends prometheus,command -v promtool)
+	@touch $@
+
 # grpcio-tools is a tool of the build, so it is installed with the runtime of a checkout.
 $(STATE)/protos: $(PROTOS) $(STATE)/runtime
 	@site=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
@@ -93,7 +97,7 @@ run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serv
 demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
-test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl ## everything that must hold
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl $(STATE)/promtool ## everything that must hold
 	@$(PY) -m pytest
 
 test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## two shards of two replicas; processes and a replica killed
@@ -122,6 +126,9 @@ bench-serving: $(STATE)/protos $(STATE)/peers ## lookups and bulk updates beside
 	$(call debian,nghttp2-client,command -v h2load)
 	@$(PY) -m loadtests.bench_serving
 	@$(PY) -m loadtests.bench_freshness
+
+bench-telemetry: $(STATE)/protos $(STATE)/peers ## what telemetry costs a lookup
+	@$(PY) -m loadtests.bench_telemetry
 
 models: $(STATE)/protos ## learn the shipped models anew from a simulated city
 	@$(PY) -m services.cli.shipped_model

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,7 @@ from services.arbitration.disputes import server as disputes
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.engine import Engine
 from services.arbitration.ledger import server as ledger
+from services.arbitration.measures import clock_values, quality_values
 from services.arbitration.notices import server as notices
 from services.arbitration.notices.courier import Courier
 from services.arbitration.referrals import server as referrals
@@ -43,6 +45,9 @@ from services.common.migrate import migrate_services
 from services.common.office import Forwarding, Office, Threads, Work
 from services.common.operations import Operations
 from services.common.store import Store, open_store
+from services.common.telemetry import Telemetry, open_telemetry
+from services.common.telemetry.logs import log_as_json
+from services.common.telemetry.process import disk_values
 from services.common.version import described
 from services.common.waiting import waiting_room
 from services.configuration import NAMES, Configuration, environment, read_key
@@ -61,9 +66,11 @@ from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.judging import Upstream
+from services.reputation.measures import published_values, publishing_values
 from services.reputation.publisher import Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
+from services.scoring.measures import model_values
 from services.scoring.registry import Registry
 from services.stubs import Late, Stubs
 
@@ -77,6 +84,8 @@ SHIPPED_MODELS = ROOT.parent / "models"
 GRACE_S = 20.0
 STORE_PAUSE_S = 2.0
 """Between two looks whether the store is there."""
+MEASURE_S, MEASURE_STORE_S, MEASURE_QUALITY_S = 5.0, 15.0, 60.0
+"""How often gauges are read: from memory, small tables, what a run or a review changes."""
 
 
 class Application:
@@ -87,6 +96,7 @@ class Application:
         configuration: Configuration,
         names: Sequence[str] = (),
         clock: Clock = wall_clock_ms,
+        telemetry: Telemetry | None = None,
     ) -> None:
         names = names or (*NAMES, CONSOLE)
         for name in names:
@@ -101,7 +111,13 @@ class Application:
                 )
         self._names, self._clock, self._configuration = names, clock, configuration
         configuration.identity.check(configuration.address)
-        self._store = open_store(configuration.store)
+        service = "+".join(names) if set(names) < {*NAMES, CONSOLE} else "all"
+        self._telemetry = telemetry or open_telemetry(configuration.telemetry, service)
+        try:
+            self._store = self._telemetry.store(open_store(configuration.store))
+        except BaseException:
+            self._telemetry.stop()
+            raise
         self._closing: list[Callable[[], None]] = []
         self._offices: dict[str, Office] = {}
         self._threads = Threads()
@@ -114,14 +130,15 @@ class Application:
             raise
 
     def _serve(self, configuration: Configuration, names: Sequence[str], clock: Clock) -> None:
-        store = self._store
-        operations = Operations()
+        store, telemetry = self._store, self._telemetry
+        operations = Operations(telemetry)
         committer = published = feed = None
         works: dict[str, list[Work]] = {name: [] for name in NAMES if name in names}
         if "ingest" in names:
-            committer = Committing(store, clock)
+            committer = Committing(store, clock, telemetry)
             works["ingest"].append(committer)
-        stubs = self._stubs = Stubs(configuration)
+            telemetry.observe("ingest", committer.values, MEASURE_S)
+        stubs = self._stubs = Stubs(configuration, telemetry)
         self._closing.append(stubs.close)
         registrations: list[rpc.Registration] = [
             lambda s: operations_pb2_grpc.add_OperationsServicer_to_server(operations, s)
@@ -183,6 +200,8 @@ class Application:
                 configuration.private_notices,
             )
             registrations.append(lambda s: notices.register(s, notice_servicer))
+            telemetry.observe("clocks", lambda: clock_values(store, clock), MEASURE_STORE_S)
+            telemetry.observe("quality", lambda: quality_values(store, clock), MEASURE_QUALITY_S)
             dispute_servicer = disputes.DisputeServicer(
                 store, cases, engine, arbitration_servicer, clock
             )
@@ -190,9 +209,11 @@ class Application:
             self._threads.add(courier, dispute_servicer)
             works["arbitration"] += [cases, self._threads]
         if "scoring" in names:
+            registry = Registry(SHIPPED_MODELS, configuration.models)
+            telemetry.observe("models", lambda: model_values(store, registry), MEASURE_QUALITY_S)
             scoring_servicer = scoring.ScoringServicer(
                 store,
-                Registry(SHIPPED_MODELS, configuration.models),
+                registry,
                 stubs.features,
                 stubs.arbitration,
                 stubs.operations,
@@ -204,7 +225,15 @@ class Application:
             published = PublishedState(configuration.published)
             self._closing.append(published.close)
             upstream = Upstream(stubs.ingest, stubs.features, stubs.arbitration, stubs.scoring)
-            publisher = Publisher(store, upstream, published, clock, configuration.max_churn)
+            publisher = Publisher(
+                store, upstream, published, clock, configuration.max_churn, telemetry
+            )
+            telemetry.observe("published", partial(published_values, published), MEASURE_S)
+            telemetry.observe(
+                "publishing",
+                partial(publishing_values, store, published, publisher, clock),
+                MEASURE_STORE_S,
+            )
             feed = Feed(
                 published,
                 Signer(read_key(configuration.signing_key_file)),
@@ -219,9 +248,16 @@ class Application:
             registrations.append(lambda s: feed_server.register(s, feed_servicer))
             works["reputation"].append(publisher)
             self._publisher = publisher
+        telemetry.observe("disks", disk_values(configuration.volumes()), MEASURE_STORE_S)
         doors, guard = configuration.identity.entrance(configuration.address, clock)
         self._offices |= {name: Office(own, stubs.connect) for name, own in works.items()}
-        self._running = rpc.start(registrations, doors, guard, Forwarding(owned(self._offices)))
+        self._running = rpc.start(
+            registrations,
+            doors,
+            guard,
+            Forwarding(owned(self._offices)),
+            watch=telemetry.interceptor(),
+        )
         self.port, self.ports = self._running.port, self._running.ports
         host = configuration.address.rsplit(":", 1)[0]
         # An address that stands for all of this machine's is none to call, and no name for TLS.
@@ -237,12 +273,15 @@ class Application:
             office.start(lease)
             self._closing.append(office.stop)
         self._closing.append(operations.join)
+        self.metrics_port = telemetry.metrics_port
         self._closing.append(lambda: self._running.stop(GRACE_S))
         if feed is not None:
             self._closing.append(feed.stop)
 
     def follow(self) -> None:
-        """Publish touched numbers as they come, and let time pass for disputes."""
+        """Publish touched numbers as they come, let time pass for disputes, read gauges."""
+        self._telemetry.start()
+        self._closing.append(self._telemetry.stop_reading)
         self._threads.allow()
         if self._publisher is not None:
             self._publisher.start()
@@ -277,6 +316,7 @@ class Application:
             hmac.digest(read_key(configuration.key_file), b"console sessions", "sha256"),
             configuration.rate_scale,
         )
+        self._telemetry.pages(app)
         try:
             running = console.Running(app, configuration.console_address or CONSOLE_ADDRESS)
         except Unavailable as error:
@@ -306,6 +346,7 @@ class Application:
             close()
         self._closing.clear()
         self._store.close()
+        self._telemetry.stop()
 
     def stop(self) -> None:
         """Finish what runs, commit what waits, close the store."""
@@ -358,7 +399,8 @@ def run_job(names: Sequence[str], configuration: Configuration, clock: Clock) ->
     application, address = None, configuration.peers.get("scoring", "")
     try:
         if not address:
-            own = replace(configuration, address="127.0.0.1:0")
+            told = replace(configuration.telemetry, metrics_address="")  # nobody would scrape it
+            own = replace(configuration, address="127.0.0.1:0", telemetry=told)
             application = Application(own, NAMES, clock)
             address = application.address
         with rpc.connect(address, configuration.identity.own()) as channel:
@@ -390,10 +432,7 @@ def _run_on_store(name: str, configuration: Configuration, clock: Clock) -> int:
 
 def main(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, or do a job."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}',
-    )
+    log_as_json()
     if names and names[0] == "job":
         return run_job(names[1:], environment(os.environ), wall_clock_ms)
     if list(names) == [LOOKUP]:
@@ -425,6 +464,8 @@ def main(names: Sequence[str]) -> int:
         return 0
     application.follow()
     print(f"serving on {application.address}", flush=True)
+    if application.metrics_port:
+        print(f"metrics on port {application.metrics_port}", flush=True)
     try:
         pages = application.serve_console()
     except DomainError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
 from services.common.lease import TTL_S
+from services.common.telemetry import Settings
 from services.reputation.publisher import MAX_CHURN
 
 MAX_DRAIN_S = 300.0
@@ -40,6 +41,7 @@ class Configuration:
         private_notices: notices may go to private addresses and over http: tests, laptops.
         lease_s: seconds without a sign of life after which another process takes over.
         advertised: where other processes of a service reach this one; "": where it listens.
+        telemetry: what this process tells of itself, and to whom.
     """
 
     store: str
@@ -61,6 +63,14 @@ class Configuration:
     advertised: str = ""
     health_address: str = ""
     drain_s: float = 0.0
+    telemetry: Settings = field(default_factory=Settings)
+
+    def volumes(self) -> Mapping[str, Path]:
+        """Folders that this process writes to, by what is in them."""
+        found = {} if self.published is None else {"published": self.published}
+        if self.store.startswith("chdb:"):
+            found["store"] = Path(self.store.removeprefix("chdb:").partition("?")[0])
+        return found
 
 
 def environment(variables: Mapping[str, str]) -> Configuration:
@@ -87,6 +97,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         advertised=variables.get("ZHENGMING_ADVERTISED", ""),
         health_address=variables.get("ZHENGMING_HEALTH_ADDRESS", ""),
         drain_s=_seconds(variables, "ZHENGMING_DRAIN_S", MAX_DRAIN_S),
+        telemetry=Settings.read(variables),
     )
 
 

@@ -3,7 +3,6 @@
 They load neither the store nor any model: a process is a tenth of the whole.
 """
 
-import logging
 import os
 import sys
 import threading
@@ -17,8 +16,11 @@ from services.common.health import HealthDoor, Readiness
 from services.common.identity.entrance import Identity
 from services.common.numbering import parse, parse_column
 from services.common.taxonomy import standard
+from services.common.telemetry import Settings, open_telemetry
+from services.common.telemetry.logs import log_as_json
 from services.reputation import lookup
 from services.reputation.following import FollowedState
+from services.reputation.measures import published_values
 
 PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
@@ -27,12 +29,17 @@ _EXAMPLE = "+8613800138000"
 
 
 def starting(
-    folder: Path, identity: Identity, health_address: str = "", drain_s: float = 0.0
+    folder: Path,
+    identity: Identity,
+    settings: Settings,
+    health_address: str = "",
+    drain_s: float = 0.0,
 ) -> workers.Starting:
     """How a process begins that answers from a folder which another process writes."""
 
-    def start(address: str) -> Callable[[], None]:
+    def start(address: str, place: int) -> Callable[[], None]:
         door = HealthDoor(health_address, shared=True)
+        telemetry = open_telemetry(settings.of_process(place), "lookup")
         followed = FollowedState(folder)
         followed.poll()
         followed.start(PAUSE_S)
@@ -45,7 +52,10 @@ def starting(
             doors,
             guard,
             shared=True,
+            watch=telemetry.interceptor(),
         )
+        telemetry.observe("published", lambda: published_values(followed), 5.0)
+        telemetry.start()
 
         def check() -> None:
             _ = followed.snapshot
@@ -57,6 +67,7 @@ def starting(
             running.drain()
             threading.Event().wait(drain_s)
             running.stop(GRACE_S)
+            telemetry.stop()
             followed.stop()
             door.close()
 
@@ -69,7 +80,7 @@ def main(
     folder: str, address: str, count: str, health_address: str = "", drain_s: str = "0"
 ) -> int:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO)
+    log_as_json()
     # What every process needs is loaded once and shared.
     standard.load()
     parse(_EXAMPLE)
@@ -77,10 +88,11 @@ def main(
     identity = Identity.read(os.environ)
     try:
         identity.check(address)
+        settings = Settings.read(os.environ)
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
-    begin = starting(Path(folder), identity, health_address, float(drain_s))
+    begin = starting(Path(folder), identity, settings, health_address, float(drain_s))
     return workers.serve(address, int(count), begin)
 
 

@@ -8,6 +8,7 @@ from google.longrunning import operations_pb2_grpc
 
 from services.common import operations, rpc
 from services.common.errors import Unavailable
+from services.common.telemetry import Telemetry
 from services.configuration import Configuration
 from zhengming.arbitration.v1 import (
     arbitration_pb2_grpc,
@@ -34,9 +35,10 @@ class Late:
 class Stubs:
     """Stubs of the services, to their own process or to this one; channels open on first use."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, telemetry: Telemetry) -> None:
         self._peers = configuration.peers
         self._certificates = configuration.identity.own()
+        self._telemetry = telemetry
         self._channels: dict[str, grpc.Channel] = {}
         self.own = Late()
         self.ingest: ingest_pb2_grpc.IngestServiceStub = self._lazy(
@@ -91,7 +93,7 @@ class Stubs:
 
     def connect(self, address: str) -> grpc.Channel:
         """A channel to another process of ours; the caller closes it."""
-        return rpc.connect(address, self._certificates)
+        return self._telemetry.channel(rpc.connect(address, self._certificates))
 
     def touch(self, numbers: Sequence[int]) -> None:
         """Have numbers published anew.

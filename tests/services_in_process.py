@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from services.__main__ import Application, store_of
 from services.cli.session import Stubs
 from services.common import rpc
+from services.common.clock import Clock
 from services.common.store import ChdbStore
+from services.common.telemetry import Telemetry
 from services.configuration import Configuration
 
 BEGAN_MS = 1_790_000_000_000  # Monday 2026-09-21
@@ -28,7 +31,7 @@ class SetClock:
 class InProcess:
     """Running services, their stubs, clock and store."""
 
-    def __init__(self, application: Application, stubs: Stubs, clock: SetClock) -> None:
+    def __init__(self, application: Application, stubs: Stubs, clock: Any) -> None:
         self.application, self.stubs, self.clock = application, stubs, clock
         self.store = store_of(application)
 
@@ -38,9 +41,10 @@ def in_process(
     path: Path,
     folder: Path,
     database: str = "",
-    clock: SetClock | None = None,
+    clock: Clock | None = None,
     address: str = "127.0.0.1:0",
     follow: bool = True,
+    telemetry: Telemetry | None = None,
 ) -> Iterator[InProcess]:
     """Services over a database of the engine at `path`; dropped at the end unless named.
 
@@ -60,6 +64,7 @@ def in_process(
             private_notices=True,
         ),
         clock=clock,
+        telemetry=telemetry,
     )
     if follow:
         application.follow()

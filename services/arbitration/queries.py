@@ -239,6 +239,25 @@ def source_cards(store: Store, run: int, names: Mapping[int, str]) -> list[Sourc
     return sorted(cards, key=lambda card: card.name)
 
 
+def source_weeks(store: Store) -> list[tuple[str, float, float]]:
+    """(source's name, told, right) of each source and week of the newest run, by week; see
+    schema/0004_ledger.sql."""
+    found = store.query(
+        """
+        SELECT name, week_ms, told, right FROM (
+            SELECT source, week_ms, told, right FROM scorecards
+            WHERE category = 0 AND week_ms > 0 AND run IN (
+                SELECT run FROM arbitration_runs ORDER BY as_of_ms DESC, run DESC LIMIT 1
+            )
+        )
+        ANY LEFT JOIN (SELECT DISTINCT source, name FROM sources) USING source
+        ORDER BY week_ms, name
+        """
+    )
+    columns = (found[name].to_pylist() for name in ("name", "told", "right"))
+    return list(zip(*columns, strict=True))
+
+
 def epochs(store: Store, as_of_ms: int, scope: Scope) -> pa.Table:
     """number, start_ms and epoch (assignments so far), ascending by number."""
     sql = f"""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -12,14 +13,19 @@ from google.rpc import status_pb2
 
 from services.common import errors, rpc
 from services.common.office import Office, forward
+from services.common.telemetry import OFF, Telemetry, names
 
 log = logging.getLogger(__name__)
+
+OK, FAILED, INTERNAL = "ok", "failed", "internal"
+"""Outcomes of jobs as metrics name them; failed: for a reason that whoever started it was told."""
 
 
 class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # untyped
     """Runs one job of a kind at a time, each in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry = OFF) -> None:
+        self._telemetry = telemetry
         self.offices: Sequence[Office] = ()
         """Whose owners are asked about a job that does not run here."""
         self._lock = threading.Lock()
@@ -42,6 +48,8 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
             thread = threading.Thread(target=self._run, args=(name, job, work), name=job)
             self._operations[name] = operations_pb2.Operation(name=name)
             self._running[job] = thread
+        for outcome in (OK, FAILED, INTERNAL):
+            self._telemetry.expect(names.JOBS, job, outcome)
         thread.start()
         return self._get(name)
 
@@ -100,15 +108,19 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
 
     def _run(self, name: str, job: str, work: Callable[[], Message]) -> None:
         result = operations_pb2.Operation(name=name, done=True)
+        begun, outcome = time.monotonic(), OK
         try:
             result.response.Pack(work())
         except errors.DomainError as error:
             result.error.CopyFrom(rpc.to_status_proto(error))
+            outcome = FAILED
         except Exception:  # the caller must learn that the job is over
             log.exception("job failed", extra={"job": job})
+            outcome = INTERNAL
             result.error.CopyFrom(
                 status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
             )
+        self._telemetry.record(names.JOBS, time.monotonic() - begun, job, outcome)
         with self._done:
             self._operations[name] = result
             del self._running[job]

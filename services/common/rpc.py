@@ -224,10 +224,12 @@ def start(
     forwarding: grpc.ServerInterceptor | None = None,
     workers: int = 16,
     shared: bool = False,
+    watch: grpc.ServerInterceptor | None = None,
 ) -> Running:
     """Serve behind one or more doors; `guard` is asked before every handler, then `forwarding`.
 
     Args:
+        watch: sees every call as its caller does, before all others.
         shared: several processes listen on the port, and each gets its share of the connections.
 
     Raises:
@@ -235,7 +237,7 @@ def start(
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[ErrorInterceptor(), *(i for i in (guard, forwarding) if i is not None)],
+        interceptors=[i for i in (watch, ErrorInterceptor(), guard, forwarding) if i is not None],
         options=[*OPTIONS, *CONNECTION_AGE, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:

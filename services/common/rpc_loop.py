@@ -12,13 +12,18 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 
 from services.common import rpc
 from services.common.errors import DomainError, Unavailable
 
 log = logging.getLogger(__name__)
 
+_FAILED = rpc_status.to_status(
+    status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
+)
 START_S = 30.0
 THREADS = 4
 
@@ -83,6 +88,7 @@ def start(
     doors: Sequence[rpc.Door],
     guard: grpc.ServerInterceptor | None = None,
     shared: bool = False,
+    watch: grpc.ServerInterceptor | None = None,
 ) -> Running:
     """Serve one service of unary methods.
 
@@ -94,15 +100,17 @@ def start(
         doors: where.
         guard: asked before every handler.
         shared: several processes listen on the port.
+        watch: sees every call as its caller does, before the guard.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
     """
     pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc")
-    answering = {
-        name: _on_loop(_guarded(handler, f"/{service}/{name}", guard), quick.get(name, -1), pool)
-        for name, handler in handlers.items()
-    }
+    answering = {}
+    for name, handler in handlers.items():
+        method = f"/{service}/{name}"
+        guarded = _within(handler, method, guard)
+        answering[name] = _on_loop(guarded, method, watch, quick.get(name, -1), pool)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="rpc loop", daemon=True)
     thread.start()
@@ -121,38 +129,80 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-def _guarded(
-    handler: "grpc.RpcMethodHandler[Any, Any]", method: str, guard: grpc.ServerInterceptor | None
-) -> Any:
+def _within(handler: Any, method: str, guard: grpc.ServerInterceptor | None) -> Any:
     if guard is None:
         return handler
-    return guard.intercept_service(lambda _details: handler, _Details(method))
+    details: Any = _Details(method)
+    return guard.intercept_service(lambda _details: handler, details)
 
 
-class _Details(grpc.HandlerCallDetails):
-    """Of a call, what a guard asks when it wraps a handler."""
+class _Details:
+    """Of a call, what an interceptor asks when it wraps a handler."""
 
-    def __init__(self, method: str) -> None:
-        self.method = method
-        self.invocation_metadata = ()
+    def __init__(self, method: str, context: Any = None) -> None:
+        self.method, self._context = method, context
+
+    @property
+    def invocation_metadata(self) -> Any:
+        return () if self._context is None else self._context.invocation_metadata()
+
+
+class _Call:
+    """Of a call, what handlers and interceptors of grpc.server ask, whatever thread they run in."""
+
+    def __init__(self, context: Any) -> None:
+        self.auth_context = context.auth_context
+        self.invocation_metadata = context.invocation_metadata
+        self.status: Any = None
+
+    def code(self) -> grpc.StatusCode | None:
+        """Of the status that it ends with; None as long as nothing went wrong."""
+        return None if self.status is None else self.status.code
 
 
 def _on_loop(
-    handler: Any, quick_bytes: int, pool: futures.Executor
+    handler: Any,
+    method: str,
+    watch: grpc.ServerInterceptor | None,
+    quick_bytes: int,
+    pool: futures.Executor,
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     inner: Callable[[Any, Any], Any] = handler.unary_unary
 
-    async def at_once(request: Any, context: Any) -> Any:
+    def answered(request: Any, call: _Call) -> Any:
         try:
-            return inner(request, context)
-        except Exception as error:
-            return await _abort(context, error)
+            return inner(request, call)
+        except DomainError as error:
+            call.status = rpc.to_status(error)
+            raise
+        except Exception:
+            log.exception("call failed", extra={"method": method})
+            call.status = _FAILED
+            raise
+
+    told: Any = grpc.unary_unary_rpc_method_handler(answered)
+
+    def of_call(context: Any) -> Callable[[Any, Any], Any]:
+        if watch is None:
+            return answered
+        details: Any = _Details(method, context)
+        watched: Any = watch.intercept_service(lambda _details: told, details)
+        found: Callable[[Any, Any], Any] = watched.unary_unary
+        return found
+
+    async def at_once(request: Any, context: Any) -> Any:
+        call = _Call(context)
+        try:
+            return of_call(context)(request, call)
+        except Exception:
+            return await _abort(context, call)
 
     async def in_thread(request: Any, context: Any) -> Any:
+        call, loop = _Call(context), asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, inner, request, context)
-        except Exception as error:
-            return await _abort(context, error)
+            return await loop.run_in_executor(pool, of_call(context), request, call)
+        except Exception:
+            return await _abort(context, call)
 
     async def by_size(request: bytes, context: Any) -> Any:
         return await (at_once if len(request) <= quick_bytes else in_thread)(request, context)
@@ -165,9 +215,6 @@ def _on_loop(
     )
 
 
-async def _abort(context: Any, error: Exception) -> Any:
-    if isinstance(error, DomainError):
-        status = rpc.to_status(error)
-        return await context.abort(status.code, status.details, status.trailing_metadata)
-    log.error("call failed", exc_info=error)
-    return await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+async def _abort(context: Any, call: _Call) -> Any:
+    status = _FAILED if call.status is None else call.status
+    return await context.abort(status.code, status.details, status.trailing_metadata)

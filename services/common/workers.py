@@ -10,14 +10,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 log = logging.getLogger(__name__)
 
-Starting = Callable[[str], Callable[[], None]]
-"""Begins to serve on an address; returns what ends it. Called in the new process."""
+Starting = Callable[[str, int], Callable[[], None]]
+"""Begins to serve on an address as one of the processes, counted from 0; returns what ends it.
+Called in the new process. One that is begun anew has the place of the one that died."""
 
 READY_S = 60
 AGAIN_S = 1.0
@@ -40,25 +41,26 @@ def serve(address: str, count: int, start: Starting) -> int:
     with _reserved(address) as address_:
         gc.collect()
         gc.freeze()  # what is there now is shared with the processes, as nothing touches it
-        begun: dict[int, float] = {}
-        for _ in range(count):
-            pid = _begin(address_, start)
+        begun: dict[int, tuple[int, float]] = {}
+        for place in range(count):
+            pid = _begin(address_, place, start)
             if not pid:
                 _end_all(begun)
                 return 1
-            begun[pid] = time.monotonic()
+            begun[pid] = (place, time.monotonic())
         print(f"serving on {address_}", flush=True)
         while not ending:
             with contextlib.suppress(InterruptedError):
                 time.sleep(0.1)
             for pid in [pid for pid in begun if os.waitpid(pid, os.WNOHANG)[0]]:
-                age_s = time.monotonic() - begun.pop(pid)
+                place, since = begun.pop(pid)
+                age_s = time.monotonic() - since
                 if ending:
                     break
                 log.warning("a lookup process ended and is begun anew")
                 time.sleep(max(AGAIN_S - age_s, 0))
-                if again := _begin(address_, start):
-                    begun[again] = time.monotonic()
+                if again := _begin(address_, place, start):
+                    begun[again] = (place, time.monotonic())
         _end_all(begun)
     return 0
 
@@ -74,13 +76,13 @@ def _reserved(address: str) -> Iterator[str]:
         yield f"{host}:{held.getsockname()[1]}"
 
 
-def _begin(address: str, start: Starting) -> int:
+def _begin(address: str, place: int, start: Starting) -> int:
     """Fork a process and wait until it serves; 0 if it does not."""
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(readable)
-        os._exit(_run(address, start, writable))
+        os._exit(_run(address, place, start, writable))
     os.close(writable)
     ready, _, _ = select.select([readable], [], [], READY_S)
     is_ready = bool(ready) and os.read(readable, 1) == b"1"
@@ -92,12 +94,12 @@ def _begin(address: str, start: Starting) -> int:
     return pid if is_ready else 0
 
 
-def _run(address: str, start: Starting, writable: int) -> int:
+def _run(address: str, place: int, start: Starting, writable: int) -> int:
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     try:
-        end = start(address)
+        end = start(address, place)
     except Exception as error:
         print(f"cannot serve on {address}: {error}", file=sys.stderr, flush=True)
         return 1
@@ -111,7 +113,7 @@ def _run(address: str, start: Starting, writable: int) -> int:
     return 0
 
 
-def _end_all(begun: dict[int, float]) -> None:
+def _end_all(begun: Collection[int]) -> None:
     for pid in begun:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

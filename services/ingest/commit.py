@@ -3,6 +3,8 @@
 import logging
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, ResourceExhausted, Unavailable
 from services.common.lease import Fence, lost
 from services.common.store import Store
+from services.common.telemetry import OFF, Telemetry, Value, names
+from services.common.telemetry.traces import end, written
 from services.ingest import queries
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,15 @@ class Submission:
         return len(self.columns["number"])
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A submission, the span that it was submitted in ("" untraced), and when, ns since 1970."""
+
+    submission: Submission
+    trace: str
+    since_ns: int
+
+
 class Committer:
     """Writes submissions in blocks, one writer thread; an answered row is durable.
 
@@ -60,15 +73,25 @@ class Committer:
     record. What stands without a record is completed at the next start.
     """
 
-    def __init__(self, store: Store, clock: Clock, fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        fence: Fence | None = None,
+        telemetry: Telemetry = OFF,
+    ) -> None:
         """Complete what stands without a record, and begin.
 
         Raises:
             Unavailable: LEASE_LOST, STORE_UNAVAILABLE.
         """
         self._store, self._clock, self._fence = store, clock, fence
-        self._waiting: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._telemetry = telemetry
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_rows = 0
+        for table in (*queries.FACT_TABLES, TOUCHES):
+            telemetry.expect(names.COMMITTED, table)
+        self._since_ns: deque[int] = deque()
         self._lock = threading.Lock()
         self._changed = threading.Condition()
         self._named: set[tuple[str, object]] = set()
@@ -88,6 +111,7 @@ class Committer:
         rows = submission.row_count
         if rows == 0:
             return np.zeros(0, dtype=bool)
+        waiting = _Waiting(submission, self._telemetry.traces.current(), time.time_ns())
         with self._lock:
             if self._is_closed:
                 raise lost("ingest")
@@ -98,13 +122,21 @@ class Committer:
                     maximum=MAX_WAITING_ROWS,
                 )
             self._waiting_rows += rows
-            self._waiting.put(submission)
+            self._since_ns.append(waiting.since_ns)
+            self._waiting.put(waiting)
         return submission.done.result()
 
     @property
     def last_seq(self) -> int:
         """Greatest committed seq, 0 before the first."""
         return self._next_seq - 1
+
+    def values(self) -> list[Value]:
+        """Gauges of the queue."""
+        with self._lock:
+            rows, oldest_ns = self._waiting_rows, self._since_ns[0] if self._since_ns else None
+        age_s = 0.0 if oldest_ns is None else max(time.time_ns() - oldest_ns, 0) / 1e9
+        return [Value(names.QUEUE_AGE, age_s), Value(names.QUEUE_ROWS, rows)]
 
     def wait_beyond(self, seq: int, timeout_s: float) -> bool:
         """Wait until something after `seq` is committed. Returns whether there is."""
@@ -121,44 +153,53 @@ class Committer:
     def _run(self) -> None:
         while True:
             group = [self._waiting.get()]
-            rows = group[0].row_count if group[0] else 0
+            rows = group[0].submission.row_count if group[0] else 0
             while rows < MAX_BLOCK_ROWS and group[-1] is not None:
                 try:
                     group.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
-                rows += group[-1].row_count if group[-1] else 0
-            submissions = [s for s in group if s is not None]
-            if submissions:
-                self._commit_group(submissions)
+                rows += group[-1].submission.row_count if group[-1] else 0
+            waiting = [w for w in group if w is not None]
+            if waiting:
+                self._commit_group(waiting)
             if group[-1] is None:
                 return
 
-    def _commit_group(self, submissions: Sequence[Submission]) -> None:
+    def _commit_group(self, waiting: Sequence[_Waiting]) -> None:
+        submissions = [w.submission for w in waiting]
+        spans = [self._telemetry.traces.begin(names.COMMIT, w.trace, w.since_ns) for w in waiting]
         try:
-            fresh = self._write(submissions)
+            fresh = self._write(submissions, [written(span) for span in spans])
         except Exception as error:  # every caller must hear of it, whatever it is
             log.exception("a block was not stored")
             self._torn = True
             reason = error.reason if isinstance(error, DomainError) else "STORE_UNAVAILABLE"
-            for submission in submissions:
+            for submission, span in zip(submissions, spans, strict=True):
+                end(span, error)
                 failure = Unavailable(reason, "the store did not take the batch; send it again")
                 failure.__cause__ = error
                 submission.done.set_exception(failure)
         else:
-            for submission, new in zip(submissions, fresh, strict=True):
+            for submission, new, span in zip(submissions, fresh, spans, strict=True):
+                self._telemetry.count(names.COMMITTED, int(new.sum()), submission.table)
+                end(span)
                 submission.done.set_result(new)
         with self._lock:
             self._waiting_rows -= sum(s.row_count for s in submissions)
+            for _ in submissions:
+                self._since_ns.popleft()
 
-    def _write(self, submissions: Sequence[Submission]) -> list[npt.NDArray[np.bool_]]:
+    def _write(
+        self, submissions: Sequence[Submission], traces: Sequence[str]
+    ) -> list[npt.NDArray[np.bool_]]:
         now_ms = self._clock()
         if self._torn:  # the last block may stand half written
             self._next_seq = queries.repair(self._store, self._fence, now_ms)
             self._torn = False
         self._write_names([name for s in submissions for name in s.names], now_ms)
         seq = self._next_seq
-        numbers = []
+        numbers, origins = [], []
         fresh: dict[int, npt.NDArray[np.bool_]] = {}
         for table in dict.fromkeys(s.table for s in submissions):
             chosen = [i for i, s in enumerate(submissions) if s.table == table]
@@ -180,8 +221,9 @@ class Committer:
             for i in chosen:
                 fresh[i] = new[at : at + submissions[i].row_count]
                 at += submissions[i].row_count
+                origins += [traces[i]] * int(fresh[i].sum()) if any(traces) else []
         queries.insert_changes(
-            self._store, self._fence, self._next_seq, np.concatenate(numbers), now_ms
+            self._store, self._fence, self._next_seq, np.concatenate(numbers), now_ms, origins
         )
         with self._changed:
             self._next_seq = seq

@@ -12,6 +12,7 @@ from services.common.errors import InvalidArgument
 from services.common.lease import Fence, lost
 from services.common.office import Office
 from services.common.store import Store
+from services.common.telemetry import OFF, Telemetry, Value
 from services.ingest.commit import TOUCHES, Committer, Submission
 from services.ingest.queries import FACT_TABLES
 from zhengming.ingest.v1 import ingest_pb2 as pb
@@ -23,21 +24,26 @@ COMMIT_TIMEOUT_S = 60.0
 class Committing:
     """What every process of ingest has; validation is done in each, one of them commits."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, telemetry: Telemetry = OFF) -> None:
+        self._store, self._clock, self._telemetry = store, clock, telemetry
         self._local: Committer | None = None
         self.office: Office | None = None
         """Knows the owner; None: it is this process."""
 
     def take_up(self, fence: Fence | None) -> None:
         """Commit here from now on."""
-        self._local = Committer(self._store, self._clock, fence)
+        self._local = Committer(self._store, self._clock, fence, self._telemetry)
 
     def lay_down(self) -> None:
         """Commit what waits, then no more."""
         local, self._local = self._local, None
         if local is not None:
             local.close()
+
+    def values(self) -> list[Value]:
+        """Gauges of the queue; none where another process commits."""
+        local = self._local
+        return [] if local is None else local.values()
 
     @property
     def here(self) -> Committer:

@@ -1,11 +1,13 @@
 """The SQL of the ingest service."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.common import lease
 from services.common.lease import Fence
@@ -15,6 +17,9 @@ from services.common.store import Store
 from services.common.taxonomy import confirmed
 
 Columns = Mapping[str, npt.NDArray[Any]]
+
+MAX_TRACED = 16
+"""Traced submissions that are told of one page of changes."""
 
 FACT_TABLES = ("marks", "behaviour", "lifecycle", "registry", "refusals")
 
@@ -71,23 +76,25 @@ def insert_changes(
     first_seq: int,
     numbers: npt.NDArray[Any],
     committed_ms: int,
+    traces: Sequence[str] = (),
 ) -> None:
     """Append the commit record of a block whose rows have ascending seq from first_seq.
+
+    Args:
+        traces: of each row, the span of its commit or ""; none where nothing is traced.
 
     Raises:
         Unavailable: LEASE_LOST.
     """
     count = len(numbers)
-    lease.insert(
-        store,
-        fence,
-        "changes",
-        {
-            "seq": np.arange(first_seq, first_seq + count, dtype=np.uint64),
-            "number": numbers.astype(np.int64),
-            "committed_ms": np.full(count, committed_ms, dtype=np.int64),
-        },
-    )
+    columns: dict[str, Any] = {
+        "seq": np.arange(first_seq, first_seq + count, dtype=np.uint64),
+        "number": numbers.astype(np.int64),
+        "committed_ms": np.full(count, committed_ms, dtype=np.int64),
+    }
+    if traces:
+        columns["trace"] = list(traces)
+    lease.insert(store, fence, "changes", columns)
 
 
 def insert_names(
@@ -144,28 +151,45 @@ def _last_seq(store: Store, table: str) -> int:
     return int(found["seq"][0].as_py() or 0)
 
 
-def changes_after(
-    store: Store, seq: int, limit: int
-) -> tuple[npt.NDArray[np.int64], int, int | None]:
-    """Read up to `limit` commit records after seq.
+@dataclass(frozen=True)
+class Changes:
+    """Some commit records.
 
-    Returns:
-        The numbers (distinct, ascending), the last seq read, the oldest commit time or None.
+    Attributes:
+        numbers: distinct, ascending.
+        last_seq: the last one read.
+        oldest_ms: the oldest commit time; None without records.
+        traced: (traceparent, commit time) of submissions that are traced, at most MAX_TRACED.
     """
+
+    numbers: npt.NDArray[np.int64]
+    last_seq: int
+    oldest_ms: int | None
+    traced: Sequence[tuple[str, int]] = ()
+
+
+def changes_after(store: Store, seq: int, limit: int) -> Changes:
+    """Read up to `limit` commit records after seq."""
     found = store.query(
         """
-        SELECT seq, number, committed_ms FROM changes
+        SELECT seq, number, committed_ms, trace FROM changes
         WHERE seq > %(seq)s AND seq <= %(end)s ORDER BY seq LIMIT %(limit)s
         """,
         {"seq": seq, "end": seq + 100 * limit, "limit": limit},
     )
     if found.num_rows == 0:
-        return np.zeros(0, dtype=np.int64), seq, None
+        return Changes(np.zeros(0, dtype=np.int64), seq, None)
     numbers = np.unique(found["number"].to_numpy())
-    return (
+    traced: dict[str, int] = {}
+    for at in np.flatnonzero(pc.not_equal(found["trace"], "").to_numpy()).tolist():
+        if len(traced) == MAX_TRACED:
+            break
+        traced.setdefault(found["trace"][at].as_py(), found["committed_ms"][at].as_py())
+    return Changes(
         numbers[numbers != 0],  # 0: a prefix was registered, and its numbers were touched
         int(found["seq"][-1].as_py()),
         int(found["committed_ms"].to_numpy().min()),
+        tuple(traced.items()),
     )
 
 

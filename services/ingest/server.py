@@ -163,14 +163,17 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         if wait_s > 0:
             committer.wait_beyond(seq, wait_s)
         limit = min(request.page_size or DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
-        numbers, last, oldest_ms = queries.changes_after(self._store, seq, limit)
+        found = queries.changes_after(self._store, seq, limit)
         answer = pb.ListChangesResponse(
-            number_keys=numbers.tolist(),
-            next_cursor=str(last),
-            more=last < committer.last_seq,
+            number_keys=found.numbers.tolist(),
+            next_cursor=str(found.last_seq),
+            more=found.last_seq < committer.last_seq,
         )
-        if oldest_ms is not None:
-            answer.oldest_commit_time.FromMilliseconds(oldest_ms)
+        if found.oldest_ms is not None:
+            answer.oldest_commit_time.FromMilliseconds(found.oldest_ms)
+        for trace, committed_ms in found.traced:
+            submission = answer.traced_submissions.add(traceparent=trace)
+            submission.commit_time.FromMilliseconds(committed_ms)
         return answer
 
     def TouchNumbers(

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.lease import Fence, lost
 from services.common.store import Store
+from services.common.telemetry import OFF, Telemetry, names
 from services.reputation import queries, snapshot
 from services.reputation.compose import Registry, compose
 from services.reputation.judging import Upstream, add_reasons, judge_touched, judged_of_run
@@ -33,6 +35,8 @@ READ_AT_ONCE = 1_000_000
 LIVE = 0
 FOLLOW_S = 0.2
 """Between two looks for a version of the owner's."""
+RUN, TOUCHED = "run", "touched"
+"""The two ways to publish, as metrics name them."""
 CALL_TIMEOUT_S = 60
 
 
@@ -46,9 +50,15 @@ class Publisher:
         published: PublishedState,
         clock: Clock,
         max_churn: float = MAX_CHURN,
+        telemetry: Telemetry = OFF,
     ) -> None:
         self._store, self._upstream, self._state = store, upstream, published
-        self._clock, self._max_churn = clock, max_churn
+        self._clock, self._max_churn, self._telemetry = clock, max_churn, telemetry
+        for way, outcome in ((RUN, "churn"), (TOUCHED, "upstream"), (TOUCHED, "internal")):
+            telemetry.expect(names.PUBLISH_FAILURES, way, outcome)
+            telemetry.expect(names.PUBLISHED_CHANGES, way)
+        telemetry.expect(names.FRESHNESS)
+        self.last_churn: snapshot.Churn | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,10 +114,8 @@ class Publisher:
             if live:
                 changed = snapshot.moved(before, rows)
                 rows = {name: column[changed] for name, column in rows.items()}
-                check_churn(
-                    snapshot.churn(before, rows),
-                    self._max_churn if max_churn is None else max_churn,
-                )
+                self.last_churn = snapshot.churn(before, rows)
+                self._check_churn(self.last_churn, max_churn)
                 lineage = LIVE
             else:  # a pass over the past is kept whole and apart; consumers do not see it
                 lineage = version
@@ -118,6 +126,7 @@ class Publisher:
             self._insert(lineage, version, as_of_ms, now_ms, total, cursor, run, rows)
             if live:
                 self._state.apply(rows, version, as_of_ms, now_ms, cursor)
+                self._telemetry.count(names.PUBLISHED_CHANGES, len(rows["number"]), RUN)
         return version, len(rows["number"]), total
 
     def start(self) -> None:
@@ -139,13 +148,24 @@ class Publisher:
         changes = self._upstream.ingest.ListChanges(request, timeout=CALL_TIMEOUT_S)
         if not changes.number_keys:
             return False
+        origins = [
+            (found.traceparent, found.commit_time.ToNanoseconds())
+            for found in changes.traced_submissions
+        ]
+        with self._telemetry.traces.continued(names.PUBLISH, names.WAIT, origins, time.time_ns()):
+            self._publish_touched(before, changes)
+        return True
+
+    def _publish_touched(
+        self, before: snapshot.Snapshot, changes: ingest_pb2.ListChangesResponse
+    ) -> None:
         numbers = np.array(changes.number_keys, dtype=np.int64)
         as_of_ms = self._clock()
         judged, inputs = judge_touched(self._upstream, numbers, as_of_ms)
         with self._lock:
             self._check_owner()
             if self._state.snapshot is not before:
-                return True  # a full run came between: look again from its cursor
+                return  # a full run came between: look again from its cursor
             version = self._next_version()
             disputed = queries.disputed(self._store, as_of_ms, numbers)
             rows = compose(
@@ -159,7 +179,16 @@ class Publisher:
             cursor = changes.next_cursor
             self._insert(LIVE, version, as_of_ms, now_ms, total, cursor, 0, rows)
             self._state.apply(rows, version, as_of_ms, now_ms, cursor)
-        return True
+        self._telemetry.count(names.PUBLISHED_CHANGES, len(rows["number"]), TOUCHED)
+        acknowledged_ms = changes.oldest_commit_time.ToMilliseconds()
+        self._telemetry.record(names.FRESHNESS, max(self._clock() - acknowledged_ms, 0) / 1000)
+
+    def _check_churn(self, found: snapshot.Churn, max_churn: float | None) -> None:
+        try:
+            check_churn(found, self._max_churn if max_churn is None else max_churn)
+        except FailedPrecondition:
+            self._telemetry.count(names.PUBLISH_FAILURES, 1, RUN, "churn")
+            raise
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -170,9 +199,11 @@ class Publisher:
                     self._stopping.wait(FOLLOW_S)
             except grpc.RpcError as error:
                 log.warning("following ingest failed, trying again", extra={"code": str(error)})
+                self._telemetry.count(names.PUBLISH_FAILURES, 1, TOUCHED, "upstream")
                 self._stopping.wait(1.0)
             except Exception:
                 log.exception("publishing touched numbers failed, trying again")
+                self._telemetry.count(names.PUBLISH_FAILURES, 1, TOUCHED, "internal")
                 self._stopping.wait(5.0)
 
     def _check_owner(self) -> None:

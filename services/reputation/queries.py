@@ -307,6 +307,26 @@ def consumers(store: Store) -> pa.Table:
     )
 
 
+def changes_beyond(store: Store, seq: int) -> tuple[int, int]:
+    """Commit records after seq: how many, and the oldest commit time (0 without)."""
+    found = store.query(
+        """
+        SELECT count() AS waiting, min(committed_ms) AS oldest_ms FROM changes
+        WHERE seq > %(seq)s
+        """,
+        {"seq": seq},
+    )
+    return int(found["waiting"][0].as_py()), int(found["oldest_ms"][0].as_py() or 0)
+
+
+def last_run_ms(store: Store) -> int:
+    """When a full pass was last published to consumers, 0 never."""
+    found = store.query(
+        "SELECT max(publish_ms) AS last_ms FROM versions WHERE lineage = 0 AND run > 0"
+    )
+    return int(found["last_ms"][0].as_py() or 0)
+
+
 def change_after(store: Store, number: int, since_ms: int) -> tuple[int, int]:
     """(version, publish_ms) of a number's first change at or after a time; (0, 0) without one."""
     found = store.query(

@@ -189,6 +189,19 @@ def due(store: Store, now_ms: int, limit: int) -> list[str]:
     return [str(name) for name in table["dispute_id"].to_pylist()]
 
 
+def clocks(store: Store, now_ms: int) -> dict[str, int]:
+    """Open disputes, and of those the overdue and the ones whose clock stands."""
+    found = store.query(
+        """
+        SELECT count() AS open, sum(deadline_ms > 0 AND deadline_ms < %(now)s) AS overdue,
+            sum(deadline_ms = 0) AS paused
+        FROM disputes FINAL WHERE is_open = 1
+        """,
+        {"now": now_ms},
+    )
+    return {name: int(found[name][0].as_py() or 0) for name in found.column_names}
+
+
 def touched_since(store: Store, time_ms: int) -> list[int]:
     """Numbers whose label a dispute has changed the showing of since a time."""
     table = store.query(

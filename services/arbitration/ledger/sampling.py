@@ -103,6 +103,14 @@ def reliability(
     return found
 
 
+def calibration_error(stated: F64, right: npt.NDArray[np.bool_], weight: F64) -> float:
+    """Expected calibration error, in [0, 1]: |mean stated - share right| of each bin, by weight
+    (Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602)."""
+    bins = np.minimum((stated * BINS).astype(np.int64), BINS - 1)
+    gaps = np.bincount(bins, weight * (stated - right), minlength=BINS)
+    return float(np.abs(gaps).sum() / weight.sum())
+
+
 def is_right(published: Sequence[str], verdict: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Whether each published category is what the review found."""
     return np.array([p == v for p, v in zip(published, verdict, strict=True)], dtype=bool)

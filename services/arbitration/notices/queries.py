@@ -233,6 +233,23 @@ def counts(store: Store) -> dict[str, dict[int, int]]:
     return found
 
 
+def backlog(store: Store) -> tuple[int, int, int]:
+    """Notices that wait, when the oldest of them was made (0 without), and dead ones."""
+    table = store.query(
+        f"""
+        SELECT state, count() AS notices, min(created_ms) AS oldest_ms FROM ({_OUTBOX})
+        WHERE state != {int(State.DELIVERED)} GROUP BY state ORDER BY state
+        """
+    )
+    rows = table.to_pylist()
+    waiting = [row for row in rows if row["state"] != State.DEAD]
+    return (
+        sum(row["notices"] for row in waiting),
+        min((row["oldest_ms"] for row in waiting), default=0),
+        sum(row["notices"] for row in rows if row["state"] == State.DEAD),
+    )
+
+
 def newest(store: Store, target_id: str, state: int, limit: int) -> list[dict[str, Any]]:
     """Notices of a target in a state (0 any), the newest first."""
     table = store.query(
