@@ -1,7 +1,10 @@
 """The interceptor before every handler, on a server of its own."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
@@ -18,6 +21,7 @@ from services.common.errors import NotFound, Unavailable
 from services.common.telemetry import OFF, Settings, names
 from services.common.telemetry.provider import RunningTelemetry
 
+ROOT = Path(__file__).parents[2]
 SENT = ("traceparent", f"00-{7:032x}-00f067aa0ba902b7-01")
 ECHO, FAIL, STREAM = "/test.Test/Echo", "/test.Test/Fail", "/test.Test/Stream"
 
@@ -140,6 +144,19 @@ def test_traces_and_metrics_are_pushed_to_a_collector_before_the_end():
 
 def test_without_telemetry_nothing_stands_before_the_handlers():
     assert OFF.interceptor() is None
+
+
+def test_without_telemetry_neither_the_sdk_nor_an_exporter_is_loaded():
+    program = (
+        "import sys, services.__main__, services.lookups;"
+        "print([m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'prometheus'))])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_address_in_use_is_named():

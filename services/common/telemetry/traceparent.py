@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -35,8 +35,3 @@ def of(metadata: Sequence[tuple[str, Any]] | None) -> SpanContext | None:
         if key == HEADER:
             return read(str(value))
     return None
-
-
-def all_of(texts: Iterable[str]) -> list[SpanContext]:
-    """The contexts of sampled spans."""
-    return [context for context in map(read, texts) if context is not None]
