@@ -74,6 +74,10 @@ class Prior:
         """The same at another weight; None where it weighs nothing."""
         return replace(self, weight=weight) if weight else None
 
+    def silent(self) -> "Prior":
+        """The same that says nothing of any category."""
+        return replace(self, column=np.full_like(self.column, self.value.shape[1] - 1))
+
     def rows(self, first: int, last: int) -> F32:
         """What is added to the log prior of numbers first to last, (last - first, K)."""
         return np.float32(self.weight) * self.value[first:last, self.column]
