@@ -3,11 +3,15 @@
 Each attack is played on the same simulated city, once without and once with the colluders; both
 go through the whole way: import over gRPC, pipeline, publishing. A verdict on a targeted number
 is flipped if it moved to where the colluders wanted it: to a warning (level 2 and above) by
-defaming, from a warning by whitewashing. Beside it the same for a majority vote.
+defaming, from a warning by whitewashing. Beside it the same for a majority vote. `--floor` plays
+no attack but leaves out one mark in a hundred, drawn at random: what the numbers that lost none
+then lose is the noise that any change of the marks makes.
 """
 
 import argparse
 import csv
+import gzip
+import shutil
 import sys
 import tempfile
 import time
@@ -33,6 +37,7 @@ from services.simulator.window import DAY_S
 
 END = date(2026, 6, 30)
 WARNED = 2
+LEFT_OUT = 0.01
 BASE = Attack(targets_per_group=2.0)
 ATTACKS = {
     "mass marking by new accounts": replace(BASE, camouflage_ratio=0.0),
@@ -156,8 +161,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, nargs="+", default=[11])
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--floor", action="store_true", help="the noise alone, no attack")
     parser.add_argument("--plot", type=Path, help="also draw it, SVG")
     given = parser.parse_args()
+    if given.floor:
+        return print_floor((given.numbers, given.days), given.seed)
     outcomes = {name: Outcome() for name in ATTACKS if given.only in name}
     exact = []
     for seed in given.seed:
@@ -207,6 +215,40 @@ def play(
         )
         print(f"seed {size[2]}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     return float(quiet.figures["published"]["category"]["exact"])
+
+
+def print_floor(size: tuple[int, int], seeds: list[int]) -> int:
+    """Print by city what verdicts lose, and how many move, where some marks are left out."""
+    print("| seed | numbers that keep all marks | verdicts lost | categories that move |")
+    print("|---|--:|--:|--:|")
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as place:
+            whole, thin = Path(place) / "whole", Path(place) / "thin"
+            simulate(*size, seed, whole, END, Attack(reporter_share=0.0))
+            shutil.copytree(whole, thin)
+            touched = leave_out(thin / "marks.csv.gz", seed)
+            before = judged(whole, Path(place) / "store", "whole")
+            after = judged(thin, Path(place) / "store", "thin")
+            lost = exact_among(whole, before, touched) - exact_among(whole, after, touched)
+            kept = [n for n in before.voted if n not in touched]
+            moved = np.mean([before.category.get(n) != after.category.get(n) for n in kept])
+            print(f"| {seed} | {len(kept)} | {100 * lost:+.2f} points | {moved:.2%} |", flush=True)
+    return 0
+
+
+def leave_out(path: Path, seed: int) -> dict[str, str]:
+    """Take one mark in a hundred out of a file; the numbers that lose one."""
+    from services.common.numbering import parse
+
+    with gzip.open(path, "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = np.random.default_rng(seed).random(len(rows)) >= LEFT_OUT
+    with gzip.open(path, "wt", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row for row, stays in zip(rows, kept, strict=True) if stays)
+    gone = [row["number"] for row, stays in zip(rows, kept, strict=True) if not stays]
+    return {parse(number).number: "" for number in gone}
 
 
 def draw(outcomes: dict[str, Outcome], path: Path) -> None:

@@ -241,17 +241,21 @@ def posterior(
     accuracies: Accuracies,
     table: npt.NDArray[Any] | None = None,
     prior: npt.NDArray[Any] | None = None,
+    power: float = 1.0,
 ) -> npt.NDArray[Any]:
     """P(category | marks) for each row of `Weighed.cells`, (n, K), in the table's precision.
 
     Args:
         table: `accuracies.table()`, to be given where several calls share it.
         prior: (n, K), what behaviour adds to the log prior of each number; None: nothing.
+        power: probabilities to this power, made to sum to 1 again.
     """
     scores = cells @ (accuracies.table() if table is None else table)
     scores += accuracies.log_prior.astype(scores.dtype)
     if prior is not None:
         scores += prior
+    if power != 1.0:
+        scores *= power
     return softmax(scores)
 
 

@@ -120,7 +120,7 @@ class Engine:
         accuracies: domain.Accuracies,
         parts: Iterable[tuple[domain.Marks, Context]],
     ) -> domain.Accuracies:
-        """The matrices learned from all numbers, the sums taken where the rows are."""
+        """The same as `learn` from all numbers, the sums taken where the rows are."""
         frequency = np.zeros(len(vocabulary.labels))
         prior = None
         for packed, context in parts:
@@ -130,10 +130,12 @@ class Engine:
             write_cells(self._store, run, marks, weighed, _gold(vocabulary, context), prior)
             frequency += np.bincount(marks.label_at, marks.weight, minlength=len(frequency))
         start = domain.starting_accuracies(vocabulary, frequency)
-        return learning.settle(
-            vocabulary, StoreSums(self._store, run, prior), accuracies, start,
-            STORE_ITERATIONS, learning.TOLERANCE,
-        )  # fmt: skip
+        limits = STORE_ITERATIONS, learning.TOLERANCE
+        by_marks = StoreSums(self._store, run, prior and prior.silent())
+        found = learning.settle(vocabulary, by_marks, accuracies, start, *limits)
+        if prior is None:
+            return found
+        return learning.settle_shares(StoreSums(self._store, run, prior), found, start, *limits)
 
     def _sample(self) -> Scope:
         """Numbers to learn from: all, or so many of them by a hash and those decided upon."""

@@ -31,6 +31,11 @@ CHUNK = 10_000
 """Numbers whose posteriors are held at once by a thread: they fit into a processor's cache."""
 THREADS = 2
 ITERATIONS_A_ROUND = 6
+WARMING = (0.4, 0.6, 0.8)
+"""Powers of the posterior, one after the other, before the first round (deterministic annealing,
+Ueda and Nakano 1998, doi 10.1016/S0893-6080(97)00133-0). Begun at once, EM ends where it happens to
+begin: of two categories next to each other the smaller is swallowed or not by a few marks."""
+WARMING_ITERATIONS = 4
 TOLERANCE = 1e-4
 """EM stops where no share of a category moves by more."""
 ROUNDS = 4
@@ -61,7 +66,9 @@ def learn(
         marks: those to learn from.
         gold: row -> place of the decided category.
         known: the reporters, and who names calls how often; None: nothing is known of them.
-        prior: what behaviour says of the numbers; how far it is believed is learned, too.
+        prior: what behaviour says of the numbers; how far it is believed is learned, too. What
+            labels mean is learned without it: it cannot tell a category from one next to it, and
+            the two would change names by which of them fits behaviour a little better.
     """
     frequency = np.bincount(marks.label_at, marks.weight, minlength=len(vocabulary.labels)).astype(
         np.float64
@@ -70,16 +77,16 @@ def learn(
     if known is not None:
         start = replace(start, honesty=known)
     fixed, found = Gold.of(gold), start
+    weighed = weigh_by(marks, vocabulary, found)
+    for power in WARMING:
+        sums = sums_in_memory(weighed, fixed, power=power)
+        found = settle(vocabulary, sums, found, start, WARMING_ITERATIONS, tolerance)
     rounds = ROUNDS if vocabulary.source_count > 1 or gold else 1  # nobody else to compare with
     for round_ in range(rounds):
-        weighed = weigh_by(marks, vocabulary, found)
+        if round_:  # honesty and copying are known better now
+            weighed = weigh_by(marks, vocabulary, found)
         limit = max_iterations if round_ == rounds - 1 else ITERATIONS_A_ROUND
-        if prior is not None:
-            found = replace(
-                found, prior_weight=_believed(vocabulary, marks, weighed, found, fixed, prior)
-            )
-        told = prior.weighing(found.prior_weight) if prior is not None else None
-        sums = sums_in_memory(weighed, fixed, told)
+        sums = sums_in_memory(weighed, fixed)
         found = settle(vocabulary, sums, found, start, limit, tolerance)
         if round_ < rounds - 1:
             said = others_say(vocabulary, marks, weighed, found, fixed)
@@ -87,7 +94,13 @@ def learn(
             strata = replace(found.honesty, stratum=_tally(found.honesty, marks, said).strata())
             ratio = _tally(strata, marks, said).ratios()
             found = replace(found, honesty=with_ratios(strata, ratio))
-    return found
+    if prior is None:
+        return found
+    weight = _believed(vocabulary, marks, weighed, found, fixed, prior)
+    if told := prior.weighing(weight):
+        sums = sums_in_memory(weighed, fixed, told)
+        found = settle_shares(sums, found, start, max_iterations, tolerance)
+    return replace(found, prior_weight=weight)
 
 
 def _believed(
@@ -199,7 +212,6 @@ def settle(
     labels, width = start.log_confusion.shape
     pseudo = SMOOTHING_MARKS * np.exp(start.log_confusion)
     noise_pseudo = NOISE_STRENGTH * np.exp(start.log_noise)
-    prior_counts = PRIOR_STRENGTH * np.exp(start.log_prior)
     source_at, sources = vocabulary.source_at, vocabulary.source_count
     before = np.exp(found.log_prior)
     for _ in range(limit):
@@ -212,8 +224,7 @@ def settle(
         total = np.zeros((sources, width))
         np.add.at(total, source_at, confusion)
         of_source = np.bincount(source_at, noise, minlength=sources)
-        prior = prior_counts + mass
-        mean = prior / prior.sum()
+        mean = _shares(mass, start)
         found = replace(
             found,
             log_confusion=np.log(confusion / total[source_at]),
@@ -227,8 +238,37 @@ def settle(
     return found
 
 
-def sums_in_memory(weighed: Weighed, gold: Gold, prior: Prior | None = None) -> Sums:
-    """The sums over cells that are at hand."""
+def settle_shares(
+    sums: Sums, found: Accuracies, start: Accuracies, limit: int, tolerance: float
+) -> Accuracies:
+    """Iterate how common each category is under fixed matrices: the likelihood is concave in that,
+    so there is one answer (maximum a posteriori; for a changed prior as Saerens et al. 2002,
+    doi 10.1162/089976602753284446).
+
+    Args:
+        sums, found, start, limit, tolerance: as of `settle`.
+    """
+    before = np.exp(found.log_prior)
+    for _ in range(limit):
+        mean = _shares(sums(found)[1], start)
+        count = found.iteration_count + 1
+        found = replace(found, log_prior=np.log(mean), iteration_count=count)
+        if np.abs(mean - before).max() < tolerance:
+            break
+        before = mean
+    return found
+
+
+def _shares(mass: F64, start: Accuracies) -> F64:
+    """Share of each category by how many numbers are of it, drawn to what is believed at first."""
+    counts = PRIOR_STRENGTH * np.exp(start.log_prior) + mass
+    return np.asarray(counts / counts.sum())
+
+
+def sums_in_memory(
+    weighed: Weighed, gold: Gold, prior: Prior | None = None, power: float = 1.0
+) -> Sums:
+    """The sums over cells that are at hand; `power`: of the posteriors, see `posterior`."""
 
     def add_up(found: Accuracies) -> tuple[F64, F64]:
         table = found.table()
@@ -236,7 +276,7 @@ def sums_in_memory(weighed: Weighed, gold: Gold, prior: Prior | None = None) -> 
         def expect(first: int, last: int) -> tuple[F64, F64]:
             cells = weighed.cells[first:last]
             told = None if prior is None else prior.rows(first, last)
-            post = posterior(cells, found, table, told)
+            post = posterior(cells, found, table, told, power)
             gold.fix(post, first)
             spoken = np.diff(cells.indptr) > 0
             return np.asarray(cells.T @ post), post[spoken].sum(axis=0, dtype=np.float64)

@@ -8,7 +8,7 @@ import pytest
 from services.__main__ import ROOT
 from services.arbitration import learning
 from services.arbitration.domain import Marks, Vocabulary, starting_accuracies
-from services.arbitration.learning import Gold, settle, sums_in_memory
+from services.arbitration.learning import Gold, settle, settle_shares, sums_in_memory
 from services.arbitration.prior import Told
 from services.arbitration.store_sums import StoreSums, write_cells
 from services.arbitration.weighing import weigh_by
@@ -92,6 +92,26 @@ def test_the_store_learns_the_accuracies_that_memory_learns(store, told):
         one, other = np.exp(getattr(whole, name)), np.exp(getattr(spread, name))
         assert np.abs(one - other).max() < 1e-6
     assert np.abs(np.exp(whole.log_confusion) - np.exp(start.log_confusion)).max() > 0.05
+
+
+def test_the_store_learns_shares_under_a_prior_as_memory_does(store):
+    migrate(store, "arbitration", ROOT / "arbitration" / "schema", clock=lambda: 0)
+    vocabulary, marks = words(), crowd()
+    start = starting_accuracies(vocabulary, np.ones(len(vocabulary.labels)))
+    weighed = weigh_by(marks, vocabulary, start)
+    prior, gold = behaviour(marks, vocabulary), Gold.of(GOLD)
+    write_cells(store, 7, marks, weighed, GOLD, prior)
+
+    by_marks = settle(vocabulary, sums_in_memory(weighed, gold), start, start, 5, 0.0)
+    whole = settle_shares(sums_in_memory(weighed, gold, prior), by_marks, start, 5, 0.0)
+    silent = StoreSums(store, 7, prior.silent())
+    spread = settle(vocabulary, silent, start, start, 5, 0.0)
+    spread = settle_shares(StoreSums(store, 7, prior), spread, start, 5, 0.0)
+
+    for name in ("log_confusion", "log_noise", "log_prior"):
+        one, other = np.exp(getattr(whole, name)), np.exp(getattr(spread, name))
+        assert np.abs(one - other).max() < 1e-6
+    assert np.abs(np.exp(whole.log_prior) - np.exp(by_marks.log_prior)).max() > 0.01
 
 
 def test_memory_adds_up_the_same_in_any_number_of_pieces(monkeypatch):

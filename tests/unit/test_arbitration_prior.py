@@ -1,11 +1,13 @@
 """How far arbitration believes what behaviour says before any mark counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from services.arbitration import domain, weighing
-from services.arbitration.learning import learn
-from services.arbitration.prior import Told, columns
+from services.arbitration.learning import Gold, learn, settle_shares, sums_in_memory
+from services.arbitration.prior import Told, best_weight, columns
 from tests.unit.test_arbitration_domain import CATEGORIES, marks_of, vocabulary
 
 COUNT = 240
@@ -63,6 +65,51 @@ def test_behaviour_that_foretells_nothing_is_not_believed(seed):
 
     assert found.prior_weight == 0.0
     assert (said == judged(pairs, None)[1]).all()
+
+
+def test_what_labels_mean_does_not_depend_on_behaviour():
+    pairs, truth = crowd(1)
+
+    found = judged(pairs, told_of(truth))[0]
+    alone = judged(pairs, None)[0]
+
+    assert found.prior_weight > 0.5
+    assert (found.log_confusion == alone.log_confusion).all()
+    assert (found.log_noise == alone.log_noise).all()
+    assert np.abs(np.exp(found.log_prior) - np.exp(alone.log_prior)).max() > 0.01
+
+
+def test_shares_of_categories_come_out_the_same_from_any_beginning():
+    pairs, truth = crowd(2)
+    marks, prior = marks_of(pairs, COUNT), told_of(truth)
+    start = domain.starting_accuracies(vocabulary(), np.ones(len(vocabulary().labels)))
+    sums = sums_in_memory(weighing.weigh_by(marks, vocabulary(), start), Gold.of({}), prior)
+    begins = np.random.default_rng(5).dirichlet(np.full(len(CATEGORIES), 0.5), 4) + 1e-9
+
+    ends = [
+        np.exp(settle_shares(sums, replace(start, log_prior=np.log(b)), start, 300, 0.0).log_prior)
+        for b in begins
+    ]
+
+    assert np.abs(begins[1:] - begins[0]).max() > 0.1
+    assert np.abs(np.array(ends[1:]) - ends[0]).max() < 1e-6
+
+
+@pytest.mark.parametrize("top", [0.3, 0.55, 0.9])
+def test_the_weight_lies_between_the_steps_where_marks_are_foretold_best(top):
+    marks = np.ones(50)
+
+    found = best_weight(lambda weight: np.full(50, np.exp(-((weight - top) ** 2))), marks)
+
+    assert found == pytest.approx(top)
+
+
+def test_the_weight_stays_within_its_range():
+    marks = np.ones(50)
+
+    assert best_weight(lambda weight: np.full(50, np.exp(weight - 2.0)), marks) == 1.0
+    assert best_weight(lambda weight: np.full(50, np.exp(-weight)), marks) == 0.0
+    assert best_weight(lambda weight: np.full(50, 0.5), np.zeros(50)) == 0.0
 
 
 def test_a_category_has_the_ratio_of_its_own_class_or_of_its_group():
