@@ -209,14 +209,14 @@ def _plot(
     dots: bool = False,
 ) -> str:
     """Curves (x in [0, 1], y in [0, highest]) with the line of chance; ours is drawn last."""
-    size, left, top = 220, 40, 8
+    size, left, top = 220, 40, 24
 
     def at(x: float, y: float) -> str:
         return f"{left + x * size:.1f},{top + (1 - y / highest) * size:.1f}"
 
     parts = [
         f"<figure><figcaption>{title}</figcaption>"
-        f'<svg viewBox="0 0 {size + left + 14} {size + 48}" role="img" aria-label="{title}">'
+        f'<svg viewBox="0 0 {size + left + 14} {size + 64}" role="img" aria-label="{title}">'
         f'<rect class="axis" x="{left}" y="{top}" width="{size}" height="{size}"/>'
         f'<polyline class="even" points="{" ".join(at(x, y) for x, y in even)}"/>'
     ]
@@ -228,7 +228,7 @@ def _plot(
         )
     parts.append(
         f'<text x="{left + size / 2}" y="{top + size + 32}" text-anchor="middle">{axes[0]}</text>'
-        f'<text x="{left + 6}" y="{top + 14}">{axes[1]}</text>'
+        f'<text x="{left}" y="{top - 9}">{axes[1]}</text>'
     )
     for order in range(len(curves) - 1, -1, -1):
         curve = curves[order]

@@ -172,7 +172,7 @@ def evaluate(one: TableSet, repeats: int, ablations: int, seed: int) -> Evaluati
         f"{one.text} A third of the rows is kept apart and judged by models fitted on the others, "
         f"{PARTS * repeats} turns; curves are of the first {PARTS}, in which each row is judged "
         "once. The edges are known of all rows, as they are to whoever asks. Groups are left out "
-        f"in {min(ablations, PARTS * repeats)} turns.",
+        f"in {min(ablations, PARTS * repeats)} of them.",
         label,
         (Scored("ours", ours), Scored("plain LightGBM", plain)),
         [("plain LightGBM", metric, *paired[metric]) for metric in compared],

@@ -19,7 +19,6 @@ _EPOCHS = f"""
 """
 _IN_BLOCKS = f" AND intDiv(number - {FIRST}, 10000) IN %(blocks)s"
 
-# `mark_rows.counting` says the same of rows that were read.
 _COUNTING = f"""
     marks ANY LEFT JOIN ({_EPOCHS}) USING number
     WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
@@ -28,7 +27,8 @@ _COUNTING = f"""
             WHERE withdrawn = 1 AND occurred_ms <= %(as_of)s
         )
 """
-"""FROM … WHERE of the marks that count: by then, in the present epoch, not taken out."""
+"""FROM … WHERE of the marks that count: by then, in the present epoch, not taken out.
+`mark_rows.counting` says the same of rows that were read."""
 
 
 def epochs(store: Store, as_of_ms: int) -> pa.Table:

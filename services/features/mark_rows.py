@@ -32,7 +32,7 @@ class Volumes:
 
 
 def counting(marks: Aggregates, epochs: Aggregates, excluded: U64) -> tuple[Flags, Flags]:
-    """Which rows of `marks` count, and which take one back: as `mark_queries._counting` says.
+    """Which rows of `marks` count, and which take one back: as mark_queries._COUNTING says.
 
     Args:
         marks: rows by then, (m,) each.

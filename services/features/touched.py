@@ -5,7 +5,7 @@ what changes with the runs of the job alone is kept.
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +121,10 @@ def _aggregated(
 
 
 def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:
-    """The answers of statements, the first read by this thread."""
+    """The answers of statements, the first read by this thread; none runs on when one fails."""
     others = [_readers.submit(read) for read in reads[1:]]
-    tables = [reads[0](), *(other.result() for other in others)]
+    try:
+        tables = [reads[0](), *(other.result() for other in others)]
+    finally:
+        wait(others)
     return [columns_of(table) for table in tables]
