@@ -133,13 +133,14 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         self, request: pb.BuildFeaturesRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start the job."""
-        as_of = as_of_ms(request, self._clock)
-        return self._operations.start("features", lambda: self._build(as_of))
+        as_of_ms(request, self._clock)  # refused at once if it cannot be
+        return self._operations.start("features", lambda: self._build(request))
 
-    def _build(self, as_of: int) -> pb.BuildFeaturesResponse:
+    def _build(self, request: pb.BuildFeaturesRequest) -> pb.BuildFeaturesResponse:
         run = queries.next_run(self._store, self._clock())
         # The cursor is taken first: what comes later is done again by the incremental path.
         tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
+        as_of = as_of_ms(request, self._clock)
         count = build(self._store, run, as_of, tail.next_cursor, self._clock)
         self._wide_checked = (0, 0)
         self._neighbours.build(run, as_of)

@@ -11,6 +11,7 @@ import numpy as np
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
 from services.common.lease import Fence, lost
+from services.common.runs import PRESENT_MS
 from services.common.store import Store
 from services.common.telemetry import OFF, Telemetry, names
 from services.reputation import queries, snapshot
@@ -106,20 +107,27 @@ class Publisher:
         with self._lock:
             self._check_owner()
             before = self._state.snapshot
-            live = as_of_ms >= before.as_of_ms
+            now_ms = self._clock()
+            is_behind = as_of_ms < before.as_of_ms
+            live = not is_behind or self._is_present(as_of_ms, now_ms)
             version = self._next_version()
             registry = self._registry(as_of_ms)
             disputed = queries.disputed(self._store, as_of_ms)
             rows = compose(judged, registry, version, as_of_ms, model_version, disputed)
             if live:
                 changed = snapshot.moved(before, rows)
+                if is_behind:  # what was touched since stands, and is judged anew from the cursor
+                    newer = queries.first_beyond(self._store, cursor)
+                    changed = changed[
+                        ~snapshot.changed_from(before, rows["number"][changed], newer)
+                    ]
+                    as_of_ms = before.as_of_ms
                 rows = {name: column[changed] for name, column in rows.items()}
                 self.last_churn = snapshot.churn(before, rows)
                 self._check_churn(self.last_churn, max_churn)
                 lineage = LIVE
             else:  # a pass over the past is kept whole and apart; consumers do not see it
                 lineage = version
-            now_ms = self._clock()
             total = len(judged.number)
             if live:
                 total = before.number_count + before.count_new(judged.number)
@@ -128,6 +136,10 @@ class Publisher:
                 self._state.apply(rows, version, as_of_ms, now_ms, cursor)
                 self._telemetry.count(names.PUBLISHED_CHANGES, len(rows["number"]), RUN)
         return version, len(rows["number"]), total
+
+    def _is_present(self, as_of_ms: int, now_ms: int) -> bool:
+        """Whether a pass that touched numbers overtook is the newest over the present."""
+        return now_ms - as_of_ms <= PRESENT_MS and as_of_ms >= queries.last_pass_ms(self._store)
 
     def start(self) -> None:
         """Follow what ingest commits, in a thread of its own."""

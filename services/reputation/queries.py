@@ -183,6 +183,29 @@ def newest_live(store: Store) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+def first_beyond(store: Store, change_cursor: str) -> int:
+    """The first version that consumers see and that goes beyond a cursor; 0 without one."""
+    found = store.query(
+        """
+        SELECT min(version) AS version FROM versions
+        WHERE lineage = 0 AND toUInt64OrZero(change_cursor) > %(seq)s
+        """,
+        {"seq": int(change_cursor or 0)},
+    )
+    return int(found["version"][0].as_py() or 0)
+
+
+def last_pass_ms(store: Store) -> int:
+    """For which time the last full pass that consumers see was scored; 0 before the first."""
+    found = store.query(
+        """
+        SELECT max(as_of_ms) AS as_of_ms FROM feature_runs
+        WHERE run IN (SELECT run FROM versions WHERE lineage = 0 AND run > 0)
+        """
+    )
+    return int(found["as_of_ms"][0].as_py() or 0)
+
+
 def versions(store: Store) -> pa.Table:
     """Every version, ascending."""
     return store.query(

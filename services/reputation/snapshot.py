@@ -134,6 +134,15 @@ def flatten(snapshot: Snapshot, names: Sequence[str] = NAMES) -> Columns:
     return _gathered([(layer, None) for layer in snapshot.layers], names)
 
 
+def changed_from(snapshot: Snapshot, numbers: I64, version: int) -> npt.NDArray[np.bool_]:
+    """Which of the numbers changed in that version or later, bool (n,); none for version 0."""
+    if not version:
+        return np.zeros(len(numbers), dtype=bool)
+    columns, known = snapshot.columns(numbers, ("version",))
+    changed: npt.NDArray[np.bool_] = known & (columns["version"] >= version)
+    return changed
+
+
 def changed_since(snapshot: Snapshot, version: int, names: Sequence[str] = NAMES) -> Columns:
     """Columns of the numbers whose value changed after a version, ascending by number."""
     return _gathered([(layer, layer.since(version)) for layer in snapshot.layers], names)

@@ -40,8 +40,8 @@ GROUPS = ("behaviour", "lifecycle", "plan")
 PARAMETERS: dict[str, Any] = {
     "objective": "multiclass",
     "learning_rate": 0.1,
-    "num_leaves": 15,
-    "min_data_in_leaf": 40,
+    "num_leaves": 4,
+    "min_data_in_leaf": 80,
     "feature_fraction": 0.6,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
