@@ -42,8 +42,9 @@ CREATE TABLE IF NOT EXISTS leases (
     address String,
     released UInt8,
     noted_ms Int64
-) ENGINE = MergeTree ORDER BY (name, term, beat)
+) ENGINE = ReplacingMergeTree(beat) ORDER BY (name, term, owner)
 """
+# Of each claimant of a term the last sign of life stays. Only the owner of a term gives any.
 _NEWEST = "(SELECT max(term) FROM leases WHERE name = %(lease)s)"
 _ADD = f"""INSERT INTO leases (name, term, beat, owner, address, released, noted_ms)
 SELECT %(lease)s AS name, toUInt64(%(term)s) AS term, toUInt64(%(beat)s) AS beat,
@@ -51,13 +52,10 @@ SELECT %(lease)s AS name, toUInt64(%(term)s) AS term, toUInt64(%(beat)s) AS beat
     toInt64(%(now)s) AS noted_ms
 FROM (SELECT 1 AS one) WHERE NOT ignore(throwIf({_NEWEST} != %(expected)s))"""
 _LOOK = """
-SELECT term, min(claimant) AS owner, argMin(at, claimant) AS address, max(beat) AS last_beat,
-    max(released) AS is_released
-FROM (
-    SELECT term, beat, if(beat = 0, owner, '~') AS claimant, address AS at, released
-    FROM leases WHERE name = %(lease)s AND term IN
-        (SELECT max(term) FROM leases WHERE name = %(lease)s)
-) GROUP BY term
+SELECT max(term) AS newest, min(owner) AS owned_by, argMin(address, owner) AS at,
+    max(beat) AS last_beat, max(released) AS is_released
+FROM leases WHERE name = %(lease)s AND term IN
+    (SELECT max(term) FROM leases WHERE name = %(lease)s)
 """
 
 
@@ -280,12 +278,11 @@ class Lease:
         return True
 
     def _look(self) -> Seen:
-        rows = self._store.query(_LOOK, {"lease": self.name}, exact=True).to_pylist()
-        if not rows:
+        row = self._store.query(_LOOK, {"lease": self.name}, exact=True).to_pylist()[0]
+        if not row["newest"]:
             return Seen()
-        row = rows[0]
         return Seen(
-            row["term"], row["owner"], row["address"], row["last_beat"], bool(row["is_released"])
+            row["newest"], row["owned_by"], row["at"], row["last_beat"], bool(row["is_released"])
         )
 
     def _drain(self) -> None:
