@@ -11,7 +11,7 @@ from services.common.version import VERSION
 from tests.containers.conftest import IMAGE
 from tests.containers.play import podman
 
-RESTRICTED = ("--rm", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all", "--network=none")
+RESTRICTED = ("--rm", "--read-only", "--cap-drop=all", "--network=none")
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}")
 SECRET_FILES = re.compile(r"(\.key|\.netrc|pip\.conf|id_rsa|id_ed25519|credentials)$")
 SMALL_BYTES = 4 << 20

@@ -331,7 +331,8 @@ def test_claims_and_folders_of_volumes_are_there():
                 assert {m["name"] for m in mounts} <= set(volumes) | own
                 if is_ours(container):
                     written = [m["mountPath"] for m in mounts if not m.get("readOnly")]
-                    assert set(written) <= set(made[1].split())
+                    assert "/tmp" in written
+                    assert set(written) <= {*made[1].split(), "/tmp"}
 
 
 def test_what_is_scaled_is_there():
