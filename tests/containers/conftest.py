@@ -76,16 +76,15 @@ def started(pki: Path, folder: Path, image: str) -> Play:
 
 
 def start_all(play: Play) -> None:
-    """The store, the first service, which makes the tables, then the others at once."""
+    """The store, then every service at once."""
     play.start("clickhouse")
     for name in play.names("clickhouse"):
         play.wait_listening(name, 9000)
-    for together in (SERVICES[:1], SERVICES[1:]):
-        for service in together:
-            play.start(service)
-        for service in together:
-            for name in play.names(service):
-                play.wait_ready(name)
+    for service in SERVICES:
+        play.start(service)
+    for service in SERVICES:
+        for name in play.names(service):
+            play.wait_ready(name)
 
 
 class Caller:

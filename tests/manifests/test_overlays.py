@@ -15,7 +15,7 @@ from services.cli.main import app
 from services.common.health import LIVE
 from services.common.version import VERSION
 from services.configuration import NAMES, environment
-from services.jobs import JOBS
+from services.jobs import JOBS, STORE_JOBS
 from tests.manifests.rendered import (
     OVERLAYS,
     ROOT,
@@ -31,7 +31,7 @@ from tests.manifests.rendered import (
 CUSTOM_KINDS = {"ClickHouseInstallation", "ClickHouseKeeperInstallation"}
 """Kinds of the Altinity operator, whose schemas are not Kubernetes' own."""
 SCHEMAS = "1.37"
-PEERS = re.compile(r"([a-z]+)\.([a-z]+)\.svc:(\d+)")
+PEERS = re.compile(r"dns:///([a-z]+)\.([a-z]+)\.svc:(\d+)")
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -186,7 +186,7 @@ def test_every_command_that_is_named_exists(overlay):
         for line in [container.get("command", [])]:
             words = " ".join(line)
             if "-m services job" in words:
-                assert line[-1] in JOBS
+                assert line[-1] in {**JOBS, **STORE_JOBS}
             elif line:
                 named = re.findall(r"zhengming[\", ]+([a-z]+)(?: ([a-z]+))?", words)
                 assert named, words
