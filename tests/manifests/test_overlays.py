@@ -165,6 +165,25 @@ def test_peers_are_services_with_that_port(overlay):
 
 
 @pytest.mark.parametrize("overlay", ["small", "prod"])
+def test_a_pod_says_the_name_that_its_service_gives_it(overlay):
+    for workload, container in ours(overlay, "StatefulSet"):
+        if container["name"] != "service":
+            continue
+        metadata = template(workload)["metadata"]
+        name, space = workload["metadata"]["name"], workload["metadata"]["namespace"]
+        told = variables(container, overlay)
+        given = [item for item in container["env"] if "fieldRef" in item.get("valueFrom", {})]
+        fields = {item["name"]: item["valueFrom"]["fieldRef"] for item in given}
+
+        assert fields["SERVICE_NAME"]["fieldPath"] == "metadata.labels['app.kubernetes.io/name']"
+        assert (
+            metadata["labels"]["app.kubernetes.io/name"] == name == workload["spec"]["serviceName"]
+        )
+        said = told["ZHENGMING_ADVERTISED"].replace("$(SERVICE_NAME)", name)
+        assert said.replace("$(POD_NAMESPACE)", space) == f"$(POD_NAME).{name}.{space}.svc:50051"
+
+
+@pytest.mark.parametrize("overlay", ["small", "prod"])
 def test_every_service_of_the_project_runs(overlay):
     started = [
         name
