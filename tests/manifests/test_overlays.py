@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -13,6 +12,7 @@ import typer
 
 from services.cli.main import app
 from services.common.health import LIVE
+from services.common.telemetry import names as telemetry
 from services.common.version import VERSION
 from services.configuration import NAMES, environment
 from services.jobs import JOBS, STORE_JOBS
@@ -127,7 +127,7 @@ def test_no_two_containers_of_a_pod_listen_on_one_port(overlay):
             for container in template(workload)["spec"]["containers"]
             if is_ours(container)
             for name, address in (image_variables() | variables(container, overlay)).items()
-            if name in ("ZHENGMING_ADDRESS", "ZHENGMING_HEALTH_ADDRESS")
+            if name.removeprefix("ZHENGMING_") in ("ADDRESS", "HEALTH_ADDRESS", "METRICS_ADDRESS")
         ]
 
         assert len(listening) == len(set(listening))
@@ -365,10 +365,14 @@ def test_what_is_scaled_is_there():
         for metric in scaler["spec"]["metrics"]:
             if metric["type"] == "ContainerResource":
                 assert metric["containerResource"]["container"] in names
+            else:
+                told = {instrument.text_name for instrument in telemetry.ALL}
+                assert metric["pods"]["metric"]["name"] in told
 
 
 def test_every_file_of_k8s_belongs_to_something():
-    used = {Path(p) for p in (ROOT / "k8s").rglob("*.yaml")}
+    kinds = ("base", "components", "overlays")
+    used = {path for kind in kinds for path in (ROOT / "k8s" / kind).rglob("*.yaml")}
 
     for path in used:
         if path.name != "kustomization.yaml":
