@@ -76,7 +76,7 @@ def started(pki: Path, folder: Path, image: str) -> Play:
 
 
 def start_all(play: Play) -> None:
-    """The store, then every service, in the order of their names."""
+    """The store, then every service at once."""
     play.start("clickhouse")
     for name in play.names("clickhouse"):
         play.wait_listening(name, 9000)

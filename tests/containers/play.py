@@ -204,7 +204,7 @@ class Play:
         whole = self._workload(workload)
         pod = json.loads(json.dumps(template(whole)))
         spec, space = pod["spec"], whole["metadata"]["namespace"]
-        known = {"POD_NAME": name, "POD_NAMESPACE": space}
+        known = {"POD_NAME": name, "POD_NAMESPACE": space, "SERVICE_NAME": workload}
         for key in ("topologySpreadConstraints", "priorityClassName", "serviceAccountName"):
             spec.pop(key, None)
         spec["volumes"] = [_volume(v) for v in spec.get("volumes", [])]

@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -13,9 +12,10 @@ import typer
 
 from services.cli.main import app
 from services.common.health import LIVE
+from services.common.telemetry import names as telemetry
 from services.common.version import VERSION
 from services.configuration import NAMES, environment
-from services.jobs import JOBS
+from services.jobs import JOBS, STORE_JOBS
 from tests.manifests.rendered import (
     OVERLAYS,
     ROOT,
@@ -31,7 +31,7 @@ from tests.manifests.rendered import (
 CUSTOM_KINDS = {"ClickHouseInstallation", "ClickHouseKeeperInstallation"}
 """Kinds of the Altinity operator, whose schemas are not Kubernetes' own."""
 SCHEMAS = "1.37"
-PEERS = re.compile(r"([a-z]+)\.([a-z]+)\.svc:(\d+)")
+PEERS = re.compile(r"dns:///([a-z]+)\.([a-z]+)\.svc:(\d+)")
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -127,7 +127,7 @@ def test_no_two_containers_of_a_pod_listen_on_one_port(overlay):
             for container in template(workload)["spec"]["containers"]
             if is_ours(container)
             for name, address in (image_variables() | variables(container, overlay)).items()
-            if name in ("ZHENGMING_ADDRESS", "ZHENGMING_HEALTH_ADDRESS")
+            if name.removeprefix("ZHENGMING_") in ("ADDRESS", "HEALTH_ADDRESS", "METRICS_ADDRESS")
         ]
 
         assert len(listening) == len(set(listening))
@@ -165,6 +165,25 @@ def test_peers_are_services_with_that_port(overlay):
 
 
 @pytest.mark.parametrize("overlay", ["small", "prod"])
+def test_a_pod_says_the_name_that_its_service_gives_it(overlay):
+    for workload, container in ours(overlay, "StatefulSet"):
+        if container["name"] != "service":
+            continue
+        metadata = template(workload)["metadata"]
+        name, space = workload["metadata"]["name"], workload["metadata"]["namespace"]
+        told = variables(container, overlay)
+        given = [item for item in container["env"] if "fieldRef" in item.get("valueFrom", {})]
+        fields = {item["name"]: item["valueFrom"]["fieldRef"] for item in given}
+
+        assert fields["SERVICE_NAME"]["fieldPath"] == "metadata.labels['app.kubernetes.io/name']"
+        assert (
+            metadata["labels"]["app.kubernetes.io/name"] == name == workload["spec"]["serviceName"]
+        )
+        said = told["ZHENGMING_ADVERTISED"].replace("$(SERVICE_NAME)", name)
+        assert said.replace("$(POD_NAMESPACE)", space) == f"$(POD_NAME).{name}.{space}.svc:50051"
+
+
+@pytest.mark.parametrize("overlay", ["small", "prod"])
 def test_every_service_of_the_project_runs(overlay):
     started = [
         name
@@ -186,7 +205,7 @@ def test_every_command_that_is_named_exists(overlay):
         for line in [container.get("command", [])]:
             words = " ".join(line)
             if "-m services job" in words:
-                assert line[-1] in JOBS
+                assert line[-1] in {**JOBS, **STORE_JOBS}
             elif line:
                 named = re.findall(r"zhengming[\", ]+([a-z]+)(?: ([a-z]+))?", words)
                 assert named, words
@@ -331,7 +350,8 @@ def test_claims_and_folders_of_volumes_are_there():
                 assert {m["name"] for m in mounts} <= set(volumes) | own
                 if is_ours(container):
                     written = [m["mountPath"] for m in mounts if not m.get("readOnly")]
-                    assert set(written) <= set(made[1].split())
+                    assert "/tmp" in written
+                    assert set(written) <= {*made[1].split(), "/tmp"}
 
 
 def test_what_is_scaled_is_there():
@@ -345,10 +365,14 @@ def test_what_is_scaled_is_there():
         for metric in scaler["spec"]["metrics"]:
             if metric["type"] == "ContainerResource":
                 assert metric["containerResource"]["container"] in names
+            else:
+                told = {instrument.text_name for instrument in telemetry.ALL}
+                assert metric["pods"]["metric"]["name"] in told
 
 
 def test_every_file_of_k8s_belongs_to_something():
-    used = {Path(p) for p in (ROOT / "k8s").rglob("*.yaml")}
+    kinds = ("base", "components", "overlays")
+    used = {path for kind in kinds for path in (ROOT / "k8s" / kind).rglob("*.yaml")}
 
     for path in used:
         if path.name != "kustomization.yaml":
