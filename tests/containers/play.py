@@ -120,7 +120,9 @@ class Play:
 
     def remove(self, name: str, patience_s: int = 0) -> None:
         """Take a pod away: SIGTERM, and SIGKILL after so long."""
-        podman("pod", "stop", "--time", str(patience_s), name, may_fail=True)
+        # Its containers first: stopping the pod would take the network from under them.
+        if held := self.containers(name):
+            podman("stop", "--time", str(patience_s), *held, may_fail=True)
         podman("pod", "rm", "--force", name, may_fail=True)
         self._played.pop(name, None)
 
