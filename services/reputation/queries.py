@@ -191,6 +191,7 @@ def first_beyond(store: Store, change_cursor: str) -> int:
         WHERE lineage = 0 AND toUInt64OrZero(change_cursor) > %(seq)s
         """,
         {"seq": int(change_cursor or 0)},
+        exact=True,
     )
     return int(found["version"][0].as_py() or 0)
 
