@@ -3,9 +3,9 @@
 from services.common.store import Store
 
 KEPT = 2
-PRESENT_MS = 6 * 3_600_000
+PRESENT_MS = 24 * 3_600_000
 """A pass over a time not longer ago is one over the present, which others went on from while it
-was made: the longest pass takes a fraction of that."""
+was made: a pass that takes longer is of no use."""
 
 
 def kept_runs(store: Store, table: str) -> set[int]:

@@ -111,7 +111,7 @@ def test_a_pass_over_the_past_is_kept_apart(services):
     number = f"+{next(_digits)}"
     mark(services, number, "r1")
     marks_shown(services, number, 1)
-    run = scored_run(services, services.clock.now_ms - 7 * 3_600_000)
+    run = scored_run(services, services.clock.now_ms - 25 * 3_600_000)
     before = live_version(services)
 
     answer = publish(services, run)
