@@ -17,7 +17,6 @@ from services.common.clock import wall_clock_ms
 from services.common.numbering import parse
 from services.common.telemetry import Settings, names
 from services.common.telemetry.provider import RunningTelemetry
-from services.reputation.publisher import Publisher
 from tests.services_in_process import InProcess, in_process
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.reputation.v1 import reputation_pb2
@@ -90,8 +89,8 @@ def spans(exporter) -> InMemorySpanExporter:
 
 def published(told: Told, number: str) -> None:
     """Publish what was touched, as the publisher's thread does."""
-    followers = told.running.application._followers
-    publisher = next(found for found in followers if isinstance(found, Publisher))
+    publisher = told.running.application._publisher
+    assert publisher is not None
     while publisher.publish_changes(wait_s=0):
         pass
     asked = reputation_pb2.GetReputationRequest(number=number)
