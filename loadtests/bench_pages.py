@@ -2,7 +2,8 @@
 
 All services run in one process over the embedded store. A page's time is from its request to the
 last byte of its answer, on loopback: the server's time and a little more. Every request asks for
-another number or dispute where the page is of one.
+another number or dispute where the page is of one. Beside it stands the processor time that all
+services took, which other work on the machine does not stretch.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from loadtests import page_rows, page_store
 from loadtests.servers import resident_mib, started
@@ -175,24 +178,32 @@ def pages(
     yield Page("API: description", lambda i: holder.call("/openapi.json"), lambda i: "openapi")
 
 
-def measure(page: Page, rounds: int) -> tuple[float, float]:
-    """Median and most of the rounds after the first, ms.
+def measure(page: Page, rounds: int, process: psutil.Process) -> tuple[float, float, float]:
+    """Median and most of the rounds after the first, ms, and the server's processor time of one.
 
     Raises:
         RuntimeError: an answer is not what the page is for.
     """
-    times = []
+    times, used_s = [], 0.0
     for i in range(rounds + 1):
+        if i == 1:
+            used_s = _used_s(process)
         taken, text = page.ask(i)
         if page.shows(i) not in text:
             raise RuntimeError(f"{page.name}: has no {page.shows(i)!r} in it")
         times.append(taken)
-    return statistics.median(times[1:]), max(times[1:])
+    each_ms = (_used_s(process) - used_s) * 1000 / rounds
+    return statistics.median(times[1:]), max(times[1:]), each_ms
+
+
+def _used_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @contextmanager
-def console(folder: Path) -> Iterator[tuple[str, Callable[[], float]]]:
-    """The services over the store; the address of their pages, and their memory in MiB."""
+def console(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The services over the store: the address of their pages, and their process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -207,30 +218,30 @@ def console(folder: Path) -> Iterator[tuple[str, Callable[[], float]]]:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
-        yield f"http://{address}", lambda: resident_mib(process)
+        yield f"http://{address}", process
 
 
 def run(folder: Path, rounds: int, only: str) -> int:
     """Measure, print; how many pages failed or have a median above the bar."""
     cases, referrals = page_store.sample_of(folder, 20)
-    with console(folder) as (url, memory_mib):
+    with console(folder) as (url, process):
         people = {name: Visitor(url, name) for name, _, _ in page_store.PEOPLE}
         people["holder"] = Visitor(url)
         slow = 0
-        print(f"{'page':34} {'p50':>9} {'max':>9}   bar {BAR_MS} ms", flush=True)
+        print(f"{'page':34} {'p50':>9} {'max':>9} {'processor':>10}   bar {BAR_MS} ms", flush=True)
         for page in pages(url, people, cases, referrals):
             if only not in page.name:
                 continue
             try:
-                p50, most = measure(page, rounds)
+                p50, most, used = measure(page, rounds, process)
             except RuntimeError as error:
                 print(f"{page.name:34} failed: {error}", flush=True)
                 slow += 1
                 continue
             slow += p50 > BAR_MS
             over = "" if most <= BAR_MS else "  max above" if p50 <= BAR_MS else "  above"
-            print(f"{page.name:34} {p50:6.0f} ms {most:6.0f} ms{over}", flush=True)
-        print(f"resident memory of the services: {memory_mib():,.0f} MiB")
+            print(f"{page.name:34} {p50:6.0f} ms {most:6.0f} ms {used:7.0f} ms{over}", flush=True)
+        print(f"resident memory of the services: {resident_mib(process):,.0f} MiB")
     return slow
 
 

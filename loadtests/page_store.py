@@ -1,4 +1,4 @@
-"""The store that the pages are measured over: numbers, disputes, and what the services make of them."""
+"""The store that the pages are measured over: numbers, disputes, and what follows from them."""
 
 import secrets
 from collections.abc import Callable
