@@ -254,13 +254,19 @@ def precedents(
     store: Store, number: int, contested: int, ground: int, limit: int
 ) -> list[dict[str, Any]]:
     """Decided disputes of the number, then of the same category and ground, newest first."""
+    # Number, contested category and ground never change: only of these few the newest is sought.
     table = store.query(
         """
         SELECT dispute_id, number, contested, ground, outcome, decided_category, decided_ms
-        FROM disputes FINAL
+        FROM (
+            SELECT dispute_id, number, contested, ground, outcome, decided_category, decided_ms,
+                is_open
+            FROM disputes
+            WHERE number = %(number)s OR (contested = %(contested)s AND contested > 0
+                AND (ground = %(ground)s OR %(ground)s = 0))
+            ORDER BY seq DESC LIMIT 1 BY dispute_id
+        )
         WHERE decided_ms > 0 AND outcome > 0 AND is_open = 0
-            AND (number = %(number)s OR (contested = %(contested)s AND contested > 0
-                 AND (ground = %(ground)s OR %(ground)s = 0)))
         ORDER BY number = %(number)s DESC, decided_ms DESC LIMIT %(limit)s
         """,
         {"number": number, "contested": contested, "ground": ground, "limit": limit},

@@ -5,7 +5,9 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 import grpc
 
@@ -34,6 +36,10 @@ PRECEDENTS = 12
 MESSAGES = 200
 DAY_MS = 86_400_000
 SWEEP_S = 60.0
+BESIDE = 4
+"""Reads of case files that go on beside their calls."""
+
+T = TypeVar("T")
 
 Command = Callable[[Dispute, int], list[Step]]
 
@@ -53,6 +59,7 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         self._arbitration, self._clock = arbitration, clock
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._beside = ThreadPoolExecutor(BESIDE, thread_name_prefix="case-file")
 
     def start(self) -> None:
         """Finish what a stop left half done, then let time pass, in a thread of its own."""
@@ -311,14 +318,23 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         """Show what is known of a number."""
         reader = requests.text(request.reader, "reader", requests.MAX_NAME)
         number, now_ms = parse(request.number, "CN"), self._clock()
+        # Beside the posterior, which waits for the store as often as all of these.
+        holding = self._read_beside(queries.holders, [number.key], now_ms)
+        since_ms = now_ms - MARK_DAYS * DAY_MS
+        marked = self._read_beside(queries.mark_days, number.key, since_ms)
+        alike: Future[list[dict[str, Any]]] | None = None
+        if request.dispute_id:
+            dispute = self._cases.get(request.dispute_id)
+            of = number.key, dispute.contested, int(dispute.ground)
+            alike = self._read_beside(queries.precedents, *of, PRECEDENTS)
         asked = arbitration_pb2.BatchArbitrateRequest(number_keys=[number.key])
         asked.as_of_time.FromMilliseconds(now_ms)
         posterior = self._arbitration.BatchArbitrate(asked, context).posteriors[0]
-        holder = queries.holders(self._store, [number.key], now_ms).get(number.key, "")
+        holder = holding.result().get(number.key, "")
         facts = wire.facts_of(posterior, holder)
         message = pb.CaseFile(number=number.number, posterior=posterior, registered_holder=holder)
         names = self._engine.label_names()
-        for row in queries.mark_days(self._store, number.key, now_ms - MARK_DAYS * DAY_MS):
+        for row in marked.result():
             source, text = names.get(row["label"], ("", ""))
             item = message.mark_days.add(
                 source=source,
@@ -331,16 +347,20 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         involved = {item.source for item in message.mark_days}
         sources = self._arbitration.ListSources(arbitration_pb2.ListSourcesRequest(), context)
         message.sources.extend(s for s in sources.sources if s.name in involved)
-        contested, ground = facts.contested, 0
-        if request.dispute_id:
-            dispute = self._cases.get(request.dispute_id)
-            contested, ground = dispute.contested, int(dispute.ground)
-        for row in queries.precedents(self._store, number.key, contested, ground, PRECEDENTS):
+        if alike is None:
+            alike = self._read_beside(
+                queries.precedents, number.key, facts.contested, 0, PRECEDENTS
+            )
+        for row in alike.result():
             if row["dispute_id"] != request.dispute_id:
                 self._add_precedent(message, row, number.key)
         wire.add_prospects(message, facts)
         self._cases.record_read(reader, "case file", number.key, request.dispute_id)
         return message
+
+    def _read_beside(self, read: Callable[..., T], *values: Any) -> "Future[T]":
+        """Begin a read of the store in another thread, in the trace of this call."""
+        return self._beside.submit(copy_context().run, read, self._store, *values)
 
     def _add_precedent(self, message: pb.CaseFile, row: dict[str, Any], number: int) -> None:
         decided = row["decided_category"]
