@@ -18,7 +18,8 @@ def meanings() -> Choices:
         for c in standard.load().categories
         if len(c.code) > 2
     }
-    return lambda chosen: _options(list(shown), shown, chosen)
+    made = _made(shown)
+    return lambda chosen: _options(list(shown), made, chosen)
 
 
 def verdicts() -> Choices:
@@ -32,17 +33,24 @@ def verdicts() -> Choices:
         "UNSURE": escape(say("sample.unsure")),
     }
 
+    made = _made(shown)
+
     def choices(published: str, verdict: str) -> Markup:
         first = ["", published, "CLEARED", "UNSURE"]
-        return _options([*first, *(c for c in codes if c != published)], shown, verdict)
+        return _options([*first, *(c for c in codes if c != published)], made, verdict)
 
     return choices
 
 
-def _options(codes: list[str], shown: dict[str, Markup], chosen: str) -> Markup:
-    return Markup("").join(_option(code, shown.get(code, escape(code)), chosen) for code in codes)
+def _made(shown: dict[str, Markup]) -> dict[str, Markup]:
+    """The option of each code and text."""
+    option = Markup('<option value="{}">{}</option>')
+    return {code: option.format(code, text) for code, text in shown.items()}
 
 
-def _option(code: str, text: Markup, chosen: str) -> Markup:
-    mark = Markup(" selected" if code == chosen else "")
-    return Markup('<option value="{}"{}>{}</option>').format(code, mark, text)
+def _options(codes: list[str], made: dict[str, Markup], chosen: str) -> Markup:
+    """Those options, ready-made but for the chosen one."""
+    parts = [made.get(code, "") for code in codes]
+    if chosen in codes and chosen in made:
+        parts[codes.index(chosen)] = made[chosen].replace(">", " selected>", 1)
+    return Markup("".join(parts))

@@ -60,7 +60,8 @@ def numbers() -> Any:
         # All at once: each waits for the store most of its time.
         upstream = site().upstream
         explaining = upstream.reputation.ExplainReputation.future(
-            reputation_pb2.ExplainReputationRequest(number=number), timeout=CALL_S
+            reputation_pb2.ExplainReputationRequest(number=number, reasons_only=True),
+            timeout=CALL_S,
         )
         filing = upstream.disputes.GetCaseFile.future(
             pb.GetCaseFileRequest(number=number, reader=account.name), timeout=CALL_S
@@ -163,6 +164,7 @@ def sample() -> Any:
         except grpc.RpcError as error:
             flask.flash(web.told(web.translated(error)), "error")
         return flask.redirect(flask.url_for("staff.sample"), 303)
+    measuring = ledger.GetAccuracy.future(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S)
     try:
         drawn = ledger.GetSample(ledger_pb2.GetSampleRequest(), timeout=CALL_S)
     except grpc.RpcError as error:
@@ -172,7 +174,7 @@ def sample() -> Any:
     return flask.render_template(
         "sample.html",
         sample=drawn,
-        accuracy=ledger.GetAccuracy(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S),
+        accuracy=measuring.result(),
         choices=choices.verdicts(),
     )
 

@@ -234,10 +234,15 @@ def page(
         "ground": "ground = %(ground)s",
     }
     where = " AND ".join([conditions[name] for name in filters] or ["1"])
-    total = store.query(f"SELECT count() AS total FROM disputes FINAL WHERE {where}", filters)
+    listed = "disputes FINAL"
+    if "number" in filters:  # it never changes: only of these few the newest is sought
+        listed = """(
+            SELECT * FROM disputes WHERE number = %(number)s ORDER BY seq DESC LIMIT 1 BY dispute_id
+        )"""
+    total = store.query(f"SELECT count() AS total FROM {listed} WHERE {where}", filters)
     table = store.query(
         f"""
-        SELECT dispute_id, rank_ms FROM disputes FINAL
+        SELECT dispute_id, rank_ms FROM {listed}
         WHERE {where} AND (rank_ms > %(rank)s OR (rank_ms = %(rank)s AND dispute_id > %(last)s))
         ORDER BY rank_ms, dispute_id LIMIT %(limit)s
         """,
