@@ -42,13 +42,13 @@ def verdicts() -> Choices:
     return choices
 
 
-def _made(shown: dict[str, Markup]) -> dict[str, Markup]:
-    """The option of each code and text."""
+def _made(shown: dict[str, Markup]) -> dict[str, str]:
+    """The option of each code and text, as HTML."""
     option = Markup('<option value="{}">{}</option>')
-    return {code: option.format(code, text) for code, text in shown.items()}
+    return {code: str(option.format(code, text)) for code, text in shown.items()}
 
 
-def _options(codes: list[str], made: dict[str, Markup], chosen: str) -> Markup:
+def _options(codes: list[str], made: dict[str, str], chosen: str) -> Markup:
     """Those options, ready-made but for the chosen one."""
     parts = [made.get(code, "") for code in codes]
     if chosen in codes and chosen in made:
