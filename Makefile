@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving bench-telemetry models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving bench-telemetry bench-pages models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -129,6 +129,9 @@ bench-serving: $(STATE)/protos $(STATE)/peers ## lookups and bulk updates beside
 
 bench-telemetry: $(STATE)/protos $(STATE)/peers ## what telemetry costs a lookup
 	@$(PY) -m loadtests.bench_telemetry
+
+bench-pages: $(STATE)/protos ## the console's pages over a million numbers and 100,000 disputes
+	@$(PY) -m loadtests.bench_pages
 
 models: $(STATE)/protos ## learn the shipped models anew from a simulated city
 	@$(PY) -m services.cli.shipped_model

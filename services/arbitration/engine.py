@@ -54,6 +54,7 @@ class Engine:
         self._labels: pa.Table | None = None
         self._learned: _Learned | None = None
         self._proof: set[int] = set()
+        self._cards: tuple[int, list[SourceCard]] | None = None
 
     def run(self, run: int, as_of_ms: int, finished_ms: int) -> tuple[int, int, int]:
         """Learn, judge everything, and write the run. Returns numbers, marks, iterations.
@@ -111,6 +112,7 @@ class Engine:
         if queries.last_run(self._store) == run:  # a run over the past judges nothing new
             with self._lock:
                 self._learned = _Learned(run, vocabulary, accuracies, lives, mapping_count)
+                self._cards = None
         return numbers, mark_count, accuracies.iteration_count
 
     def _settle_in_store(
@@ -190,13 +192,15 @@ class Engine:
         run = self._current().run
         labels = self._label_table()
         names = dict(zip(labels["source"].to_pylist(), labels["name"].to_pylist(), strict=True))
-        found = queries.source_cards(self._store, run, names)
-        judged = {card.name for card in found}
-        received = queries.received_counts(self._store)
-        found += [
-            SourceCard.unjudged(name, received.get(source, 0))
-            for source, name in names.items()
-            if name not in judged
+        kept = self._cards
+        if kept is None or kept[0] != run:  # what a run found never changes
+            kept = run, queries.source_cards(self._store, run, names)
+            self._cards = kept
+        judged = {card.name for card in kept[1]}
+        new = {source: name for source, name in names.items() if name not in judged}
+        received = queries.received_counts(self._store) if new else {}
+        found = kept[1] + [
+            SourceCard.unjudged(name, received.get(source, 0)) for source, name in new.items()
         ]
         return run, sorted(found, key=lambda card: card.name)
 

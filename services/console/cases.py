@@ -63,8 +63,8 @@ def dispute(dispute_id: str) -> Any:
     """One dispute on one page."""
     account = require("reviewer", "auditor", "vendor")
     stub = site().upstream.disputes
-    found = _readable(account, dispute_id)
     if account.role == "vendor":
+        found = _readable(account, dispute_id)
         return flask.render_template(
             "vendor_dispute.html", dispute=found, stances=STANCES, source=account.source, pb=pb
         )
@@ -72,6 +72,7 @@ def dispute(dispute_id: str) -> Any:
     listing = stub.ListDisputeEvents.future(
         pb.ListDisputeEventsRequest(dispute_id=dispute_id, reader=account.name), timeout=CALL_S
     )
+    found = _readable(account, dispute_id)
     filed = stub.GetCaseFile.future(
         pb.GetCaseFileRequest(number=found.number, reader=account.name, dispute_id=dispute_id),
         timeout=CALL_S,

@@ -7,7 +7,7 @@ import flask
 import grpc
 
 from services.common.taxonomy import standard
-from services.console import limits, similar, web
+from services.console import choices, limits, similar, web
 from services.console.cases import timeline
 from services.console.web import CALL_S, Refused, require, site
 from zhengming.arbitration.v1 import arbitration_pb2, ledger_pb2, referral_pb2
@@ -57,24 +57,28 @@ def numbers() -> Any:
     if not number:
         return flask.render_template("number.html", number="")
     try:
-        explaining = site().upstream.reputation.ExplainReputation.future(
-            reputation_pb2.ExplainReputationRequest(number=number), timeout=CALL_S
+        # All at once: each waits for the store most of its time.
+        upstream = site().upstream
+        explaining = upstream.reputation.ExplainReputation.future(
+            reputation_pb2.ExplainReputationRequest(number=number, reasons_only=True),
+            timeout=CALL_S,
         )
-        filing = site().upstream.disputes.GetCaseFile.future(
+        filing = upstream.disputes.GetCaseFile.future(
             pb.GetCaseFileRequest(number=number, reader=account.name), timeout=CALL_S
         )
         alike = similar.asking(number)
-        disputes = site().upstream.disputes.ListDisputes(
+        listing = upstream.disputes.ListDisputes.future(
             pb.ListDisputesRequest(reader=account.name, number=number), timeout=CALL_S
         )
-        referring = site().upstream.referrals.ListReferrals.future(
+        referring = upstream.referrals.ListReferrals.future(
             referral_pb2.ListReferralsRequest(reader=account.name, number=number), timeout=CALL_S
         )
-        asked = number_pb2.BatchDescribeNumbersRequest(numbers=[number])
-        described = site().upstream.numbers.BatchDescribeNumbers(asked, timeout=CALL_S)
-        explained, case = explaining.result(), filing.result()
+        describing = upstream.numbers.BatchDescribeNumbers.future(
+            number_pb2.BatchDescribeNumbersRequest(numbers=[number]), timeout=CALL_S
+        )
+        explained, case, disputes = explaining.result(), filing.result(), listing.result()
         found_alike = similar.answered(alike, number)
-        referred = referring.result().referrals
+        referred, described = referring.result().referrals, describing.result()
     except grpc.RpcError as error:
         flask.flash(web.told(web.translated(error)), "error")
         return flask.render_template("number.html", number=number), 400
@@ -160,23 +164,18 @@ def sample() -> Any:
         except grpc.RpcError as error:
             flask.flash(web.told(web.translated(error)), "error")
         return flask.redirect(flask.url_for("staff.sample"), 303)
+    measuring = ledger.GetAccuracy.future(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S)
     try:
         drawn = ledger.GetSample(ledger_pb2.GetSampleRequest(), timeout=CALL_S)
     except grpc.RpcError as error:
         if web.translated(error).reason != "SAMPLE_NOT_FOUND":
             raise
         drawn = None
-    codes = [category.code for category in standard.load().categories]
-
-    def choices(label: ledger_pb2.SampledLabel) -> list[str]:
-        first = ["", label.category, "CLEARED", "UNSURE"]
-        return first + [code for code in codes if code != label.category]
-
     return flask.render_template(
         "sample.html",
         sample=drawn,
-        accuracy=ledger.GetAccuracy(ledger_pb2.GetAccuracyRequest(), timeout=CALL_S),
-        choices=choices,
+        accuracy=measuring.result(),
+        choices=choices.verdicts(),
     )
 
 
@@ -245,7 +244,7 @@ def labels() -> Any:
         confirmed=upstream.ListMappings(
             taxonomy_pb2.ListMappingsRequest(page_size=20), timeout=CALL_S
         ).mappings,
-        standard=standard.load(),
+        choices=choices.meanings(),
     )
 
 

@@ -40,7 +40,7 @@ class NumberServicer(pb_grpc.NumberServiceServicer):
         now_ms = self._clock()
         keys = np.array([n.key for n in read if isinstance(n, Number)], dtype=np.int64)
         ports = {row["number"]: row for row in queries.ports(self._store, keys, now_ms).to_pylist()}
-        registry = queries.registrations(self._store, now_ms).to_pylist()
+        registry = queries.registrations(self._store, keys, now_ms).to_pylist()
         exact = {row["number"]: row for row in registry if row["number"]}
         ranges = Prefixes({row["prefix"]: row for row in registry if row["prefix"]})
         answer = pb.BatchDescribeNumbersResponse()

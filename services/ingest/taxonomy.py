@@ -1,7 +1,9 @@
 """zhengming.ingest.v1.TaxonomyService: the standard, the words of sources, and the unknown ones."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -26,6 +28,11 @@ MAX_PAGE, DEFAULT_PAGE = 500, 50
 MAX_MAPPINGS_PAGE, DEFAULT_MAPPINGS_PAGE = 1_000, 100
 MAX_NOTE_CHARS = 400
 TOUCHED_AT_ONCE = 50_000
+REMEMBERED = 10_000
+"""Unknown labels whose suggestions are kept until something is confirmed: each takes milliseconds.
+"""
+
+Suggest = Callable[[str], list[tuple[int, str, float]]]
 
 
 class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
@@ -34,6 +41,8 @@ class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
     def __init__(self, store: Store, committer: Committing, clock: Clock) -> None:
         self._store, self._committer, self._clock = store, committer, clock
         self._confirming = threading.Lock()
+        self._known: tuple[list[dict[str, Any]], Crosswalk] | None = None
+        self._suggester: tuple[Crosswalk, Suggest] | None = None
 
     def GetStandard(
         self, request: pb.GetStandardRequest, context: grpc.ServicerContext
@@ -95,14 +104,14 @@ class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
         counts = queries.label_counts(self._store, [row["label"] for row in unknown])
         unknown.sort(key=lambda row: (-counts.get(row["label"], (0, 0))[0], row["label"]))
         answer = pb.ListUnknownLabelsResponse(total_count=len(unknown))
-        suggester = Suggester(known.known_labels())
+        suggest = self._suggester_of(known)
         for row in unknown[: min(request.page_size or DEFAULT_PAGE, MAX_PAGE)]:
             marks, numbers = counts.get(row["label"], (0, 0))
             label = answer.labels.add(
                 source=row["name"], label=row["text"], mark_count=marks, number_count=numbers
             )
             label.first_time.FromMilliseconds(row["first_seen_ms"])
-            for category, like, similarity in suggester.suggest(row["text"]):
+            for category, like, similarity in suggest(row["text"]):
                 label.suggestions.add(
                     category=category_code(category), known_label=like, similarity=similarity
                 )
@@ -154,7 +163,20 @@ class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
         return False
 
     def _crosswalk(self) -> Crosswalk:
-        return confirmed.crosswalk_with(queries.mappings(self._store).to_pylist())
+        """The crosswalk with what was confirmed; the last one while nothing was confirmed since."""
+        rows, kept = queries.mappings(self._store).to_pylist(), self._known
+        if kept is None or kept[0] != rows:
+            kept = rows, confirmed.crosswalk_with(rows)
+            self._known = kept
+        return kept[1]
+
+    def _suggester_of(self, known: Crosswalk) -> Suggest:
+        kept = self._suggester
+        if kept is None or kept[0] is not known:
+            suggester = Suggester(known.known_labels())
+            kept = known, lru_cache(maxsize=REMEMBERED)(suggester.suggest)
+            self._suggester = kept
+        return kept[1]
 
     def _checked(self, request: pb.ConfirmMappingRequest) -> dict[str, Any]:
         check_source(request.source)

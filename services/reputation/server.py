@@ -51,7 +51,7 @@ class ReputationServicer(LookupServicer):
         for code in answer.reputation.reasons:
             zh, en = texts.reason(code)
             answer.reasons.add(code=code, text_zh=zh, text_en=en)
-        if answer.reputation.HasField("update_time"):
+        if answer.reputation.HasField("update_time") and not request.reasons_only:
             ask = arbitration_pb2.BatchArbitrateRequest(number_keys=[number.key])
             ask.as_of_time.CopyFrom(answer.reputation.update_time)
             found = self._arbitration.BatchArbitrate(ask, timeout=10)

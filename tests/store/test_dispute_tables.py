@@ -1,14 +1,15 @@
 """The tables of disputes on both engines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import services.arbitration
 from services.arbitration.disputes import queries
 from services.arbitration.disputes.checks import Facts
-from services.arbitration.disputes.dispute import fold
+from services.arbitration.disputes.dispute import View, fold
 from services.arbitration.disputes.events import START, prove, seal
 from services.arbitration.disputes.steps import Filing, file, supersede
-from services.arbitration.disputes.words import Applicant, Ground
+from services.arbitration.disputes.words import Applicant, Ground, Outcome, Reason, State
 from services.common.migrate import migrate
 
 SCHEMA = Path(services.arbitration.__file__).parent / "schema"
@@ -51,8 +52,28 @@ def test_lists_show_where_a_dispute_is_now(either):
     assert before == [(7, "ZM1")]
     assert queries.open_of(either, [7]) == []
     assert (ids, total) == (["ZM1"], 1)
+    assert queries.page(either, {"states": (2,), "number": 7}, (-1, ""), 10) == ([], [], 0)
     assert queries.unprojected(either) == []
     assert queries.listed_seq(either) == 3
+
+
+def test_a_precedent_is_what_is_decided_now_and_one_under_appeal_is_none(either):
+    migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
+    cleared = View(Outcome.CLEARED, 0, Reason.MARKS_UNFOUNDED, "")
+    before = fold(sealed("ZM1", 7, filed()))
+    decided = replace(
+        before, state=State.DECIDED, view=cleared, decided_ms=9, seq=3, contested=2000
+    )
+    appealed = replace(decided, state=State.APPEALED, seq=4, round=2)
+    other = replace(decided, dispute_id="ZM2", number=8)
+
+    queries.insert_disputes(either, [before, decided, other])
+    first = queries.precedents(either, 7, 2000, int(before.ground), 5)
+    queries.insert_disputes(either, [appealed])
+    later = queries.precedents(either, 7, 2000, int(before.ground), 5)
+
+    assert [row["dispute_id"] for row in first] == ["ZM1", "ZM2"]
+    assert [row["dispute_id"] for row in later] == ["ZM2"]
 
 
 def test_an_empty_log_has_no_head_and_proves(either):

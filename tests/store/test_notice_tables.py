@@ -71,6 +71,18 @@ def test_the_newest_attempt_decides_what_is_due(store):
     assert len(queries.newest(store, "WT1", 0, 10)) == 5
 
 
+def test_notices_that_nobody_has_tried_are_counted_and_shown_beside_the_others(store):
+    queries.insert_notices(store, [made("NT1", created_ms=1), made("NT2", created_ms=2)])
+    queries.insert_notices(store, [made("NT2", created_ms=2), made("NT3", created_ms=3)])
+    queries.insert_attempts(store, [tried("NT1", 1, State.DELIVERED)])
+
+    newest = queries.newest(store, "WT1", 0, 2)
+
+    assert queries.counts(store) == {"WT1": {0: 2, 2: 1}}
+    assert [(row["notice_id"], row["attempt"]) for row in newest] == [("NT3", 0), ("NT2", 0)]
+    assert [row["state"] for row in queries.newest(store, "WT1", 0, 3)] == [0, 0, 2]
+
+
 def test_one_target_cannot_crowd_out_the_others(store):
     queries.insert_notices(store, [made(f"NT{i:02d}", created_ms=i) for i in range(30)])
     queries.insert_notices(store, [made("NX", "WT2", 99)])

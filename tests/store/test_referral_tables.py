@@ -219,6 +219,8 @@ def test_registrations_of_enterprises_alone_are_read(store):
         {"number": 1, "category": LOANS, "is_referred": 1}
     ]
     assert queries.offending(store, [LOANS, FRAUD], 10).num_rows == 0
+    assert queries.offending(store, [LOANS, FRAUD], 11, [1, 3])["number"].to_pylist() == [1]
+    assert queries.offending(store, [LOANS, FRAUD], 11, [2, 3]).num_rows == 0
 
 
 def test_grave_signals_of_the_newest_run_are_read_and_victims_are_not(store):

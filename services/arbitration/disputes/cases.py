@@ -342,7 +342,7 @@ class Cases:
                 if event.seq not in fresh:
                     continue
                 if event.kind == Kind.DECIDED and dispute.decided_category >= 0:
-                    rows.append(_decision_row(dispute, event))
+                    rows.append(decision_row(dispute, event))
                 shown = (dispute.contested_from_ms, dispute.contested_until_ms, dispute.view)
                 if before is not None and shown != (
                     before.contested_from_ms, before.contested_until_ms, before.view,
@@ -376,7 +376,8 @@ class Cases:
         self._untouched -= set(told)
 
 
-def _decision_row(dispute: Dispute, event: Event) -> tuple[object, ...]:
+def decision_row(dispute: Dispute, event: Event) -> tuple[object, ...]:
+    """What a decision on the merits adds to the table of decisions."""
     until_ms = 0
     if event.role == Role.SYSTEM and dispute.view and dispute.view.outcome is Outcome.CLEARED:
         until_ms = event.occurred_ms + checks.AUTOMATIC_DAYS * DAY_MS

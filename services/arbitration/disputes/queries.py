@@ -234,10 +234,15 @@ def page(
         "ground": "ground = %(ground)s",
     }
     where = " AND ".join([conditions[name] for name in filters] or ["1"])
-    total = store.query(f"SELECT count() AS total FROM disputes FINAL WHERE {where}", filters)
+    listed = "disputes FINAL"
+    if "number" in filters:  # it never changes: only of these few the newest is sought
+        listed = """(
+            SELECT * FROM disputes WHERE number = %(number)s ORDER BY seq DESC LIMIT 1 BY dispute_id
+        )"""
+    total = store.query(f"SELECT count() AS total FROM {listed} WHERE {where}", filters)
     table = store.query(
         f"""
-        SELECT dispute_id, rank_ms FROM disputes FINAL
+        SELECT dispute_id, rank_ms FROM {listed}
         WHERE {where} AND (rank_ms > %(rank)s OR (rank_ms = %(rank)s AND dispute_id > %(last)s))
         ORDER BY rank_ms, dispute_id LIMIT %(limit)s
         """,
@@ -254,13 +259,19 @@ def precedents(
     store: Store, number: int, contested: int, ground: int, limit: int
 ) -> list[dict[str, Any]]:
     """Decided disputes of the number, then of the same category and ground, newest first."""
+    # Number, contested category and ground never change: only of these few the newest is sought.
     table = store.query(
         """
         SELECT dispute_id, number, contested, ground, outcome, decided_category, decided_ms
-        FROM disputes FINAL
+        FROM (
+            SELECT dispute_id, number, contested, ground, outcome, decided_category, decided_ms,
+                is_open
+            FROM disputes
+            WHERE number = %(number)s OR (contested = %(contested)s AND contested > 0
+                AND (ground = %(ground)s OR %(ground)s = 0))
+            ORDER BY seq DESC LIMIT 1 BY dispute_id
+        )
         WHERE decided_ms > 0 AND outcome > 0 AND is_open = 0
-            AND (number = %(number)s OR (contested = %(contested)s AND contested > 0
-                 AND (ground = %(ground)s OR %(ground)s = 0)))
         ORDER BY number = %(number)s DESC, decided_ms DESC LIMIT %(limit)s
         """,
         {"number": number, "contested": contested, "ground": ground, "limit": limit},

@@ -5,11 +5,11 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import grpc
 
 from services.arbitration.disputes import checks, papers, queries, requests, steps, wire
+from services.arbitration.disputes.case_files import CaseFiles
 from services.arbitration.disputes.cases import Cases
 from services.arbitration.disputes.dispute import Dispute
 from services.arbitration.disputes.events import Event, Step
@@ -20,8 +20,8 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, NotFound, out_of_range
 from services.common.numbering import Number, from_key, parse
 from services.common.store import Store
-from services.common.wire import category_code, check_batch
-from zhengming.arbitration.v1 import arbitration_pb2, arbitration_pb2_grpc, dispute_pb2_grpc
+from services.common.wire import check_batch
+from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 MAX_FILINGS = 2_000
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
-MARK_DAYS = 400
-PRECEDENTS = 12
 MESSAGES = 200
 DAY_MS = 86_400_000
 SWEEP_S = 60.0
@@ -49,8 +47,8 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         arbitration: arbitration_pb2_grpc.ArbitrationServiceServicer,
         clock: Clock,
     ) -> None:
-        self._store, self._cases, self._engine = store, cases, engine
-        self._arbitration, self._clock = arbitration, clock
+        self._store, self._cases, self._clock = store, cases, clock
+        self._case_files = CaseFiles(store, cases, engine, arbitration)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -310,49 +308,10 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
     ) -> pb.CaseFile:
         """Show what is known of a number."""
         reader = requests.text(request.reader, "reader", requests.MAX_NAME)
-        number, now_ms = parse(request.number, "CN"), self._clock()
-        asked = arbitration_pb2.BatchArbitrateRequest(number_keys=[number.key])
-        asked.as_of_time.FromMilliseconds(now_ms)
-        posterior = self._arbitration.BatchArbitrate(asked, context).posteriors[0]
-        holder = queries.holders(self._store, [number.key], now_ms).get(number.key, "")
-        facts = wire.facts_of(posterior, holder)
-        message = pb.CaseFile(number=number.number, posterior=posterior, registered_holder=holder)
-        names = self._engine.label_names()
-        for row in queries.mark_days(self._store, number.key, now_ms - MARK_DAYS * DAY_MS):
-            source, text = names.get(row["label"], ("", ""))
-            item = message.mark_days.add(
-                source=source,
-                label=text,
-                category=category_code(self._engine.meaning_of(row["label"])),
-                mark_count=row["marks"],
-                former=row["last_ms"] < facts.epoch_start_ms,
-            )
-            item.day_time.FromMilliseconds(row["day"] * DAY_MS - queries.CHINA_MS)
-        involved = {item.source for item in message.mark_days}
-        sources = self._arbitration.ListSources(arbitration_pb2.ListSourcesRequest(), context)
-        message.sources.extend(s for s in sources.sources if s.name in involved)
-        contested, ground = facts.contested, 0
-        if request.dispute_id:
-            dispute = self._cases.get(request.dispute_id)
-            contested, ground = dispute.contested, int(dispute.ground)
-        for row in queries.precedents(self._store, number.key, contested, ground, PRECEDENTS):
-            if row["dispute_id"] != request.dispute_id:
-                self._add_precedent(message, row, number.key)
-        wire.add_prospects(message, facts)
+        number = parse(request.number, "CN")
+        message = self._case_files.read(number, request.dispute_id, self._clock(), context)
         self._cases.record_read(reader, "case file", number.key, request.dispute_id)
         return message
-
-    def _add_precedent(self, message: pb.CaseFile, row: dict[str, Any], number: int) -> None:
-        decided = row["decided_category"]
-        item = message.precedents.add(
-            dispute_id=row["dispute_id"],
-            contested_category=category_code(row["contested"]),
-            ground=row["ground"],
-            outcome=row["outcome"],
-            decided_category=(category_code(decided) or "CLEARED") if decided >= 0 else "",
-            same_number=row["number"] == number,
-        )
-        item.decide_time.FromMilliseconds(row["decided_ms"])
 
     def ListSourceOutcomes(
         self, request: pb.ListSourceOutcomesRequest, context: grpc.ServicerContext

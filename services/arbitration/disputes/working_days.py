@@ -17,8 +17,10 @@ def _calendar() -> holidays.HolidayBase:
     return holidays.country_holidays("CN")
 
 
+@cache
 def is_working_day(day: date) -> bool:
     """Whether offices work on a day in China."""
+    # Kept: a page of disputes counts the same few hundred days over and over.
     return bool(_calendar().is_working_day(day))
 
 

@@ -8,17 +8,16 @@ import pyarrow as pa
 
 from services.common.store import Store
 
-_PUBLISHED = """
-    SELECT number, argMax(category, version) AS shown, argMax(probability, version) AS sure,
-        argMax(level, version) AS grade
-    FROM published WHERE lineage = 0 GROUP BY number
-"""
-
 
 def labels(store: Store) -> pa.Table:
     """number, shown and sure of every published label, ascending by number."""
     return store.query(
-        f"SELECT number, shown, sure FROM ({_PUBLISHED}) WHERE shown != 0 ORDER BY number"
+        """
+        SELECT number, shown, sure FROM (
+            SELECT number, argMax(category, version) AS shown, argMax(probability, version) AS sure
+            FROM published WHERE lineage = 0 GROUP BY number
+        ) WHERE shown != 0 ORDER BY number
+        """
     )
 
 
@@ -81,17 +80,19 @@ def insert_review(
 def canaries(store: Store, now_ms: int) -> tuple[int, int]:
     """Known-good numbers that are published, and those of them with level 2 and above."""
     found = store.query(
-        f"""
-        SELECT count() AS known, sum(grade >= 2) AS bad FROM ({_PUBLISHED})
-        WHERE number IN (
-            SELECT number FROM registry
-            WHERE number != 0 AND identity IN ('C01', 'C02', 'C03', 'C04')
-                AND valid_from_ms <= %(now)s AND valid_until_ms > %(now)s
-            UNION ALL
-            SELECT number FROM (
-                SELECT number, argMax(category, decided_ms) AS decided FROM decisions
-                WHERE valid_until_ms = 0 OR valid_until_ms > %(now)s GROUP BY number
-            ) WHERE decided = 0
+        """
+        SELECT count() AS known, sum(grade >= 2) AS bad FROM (
+            SELECT number, argMax(level, version) AS grade FROM published
+            WHERE lineage = 0 AND number IN (
+                SELECT number FROM registry
+                WHERE number != 0 AND identity IN ('C01', 'C02', 'C03', 'C04')
+                    AND valid_from_ms <= %(now)s AND valid_until_ms > %(now)s
+                UNION ALL
+                SELECT number FROM (
+                    SELECT number, argMax(category, decided_ms) AS decided FROM decisions
+                    WHERE valid_until_ms = 0 OR valid_until_ms > %(now)s GROUP BY number
+                ) WHERE decided = 0
+            ) GROUP BY number
         )
         """,
         {"now": now_ms},

@@ -21,14 +21,14 @@ _TRIED = """
     FROM (
         SELECT notice_id, attempt AS at, tries AS tried, state AS how, status AS http,
             cause AS why, attempted_ms AS time, due_ms AS due
-        FROM notice_attempts
+        FROM notice_attempts %s
     ) GROUP BY notice_id
 """
+_NOTICE = "notice_id, target_id, kind, body, place, created_ms"
+_COLUMNS = f"{_NOTICE}, attempt, tries, state, status, cause, attempted_ms, due_ms"
 _OUTBOX = f"""
-    SELECT notice_id, target_id, kind, body, place, created_ms, attempt, tries, state, status,
-        cause, attempted_ms, due_ms
-    FROM (SELECT notice_id, target_id, kind, body, place, created_ms FROM notices FINAL)
-    ANY LEFT JOIN ({_TRIED}) USING notice_id
+    SELECT {_COLUMNS} FROM (SELECT {_NOTICE} FROM notices FINAL)
+    ANY LEFT JOIN ({_TRIED % ""}) USING notice_id
 """
 OPEN = f"state NOT IN ({int(State.DELIVERED)}, {int(State.DEAD)})"
 
@@ -221,15 +221,29 @@ def insert_attempts(store: Store, attempts: Sequence[Attempt]) -> None:
 
 def counts(store: Store) -> dict[str, dict[int, int]]:
     """Notices by target and state (0 and 1 waiting)."""
-    table = store.query(
-        f"""
-        SELECT target_id, state, count() AS notices FROM ({_OUTBOX})
-        GROUP BY target_id, state ORDER BY target_id, state
+    made = store.query(
+        """
+        SELECT target_id, uniqExact(notice_id) AS notices FROM notices
+        GROUP BY target_id ORDER BY target_id
+        """
+    )
+    tried = store.query(
+        """
+        SELECT target_id, state, count() AS notices FROM (
+            SELECT notice_id, any(owner) AS target_id, argMax(how, attempt) AS state
+            FROM (
+                SELECT notice_id, target_id AS owner, state AS how, attempt FROM notice_attempts
+            ) GROUP BY notice_id
+        ) GROUP BY target_id, state ORDER BY target_id, state
         """
     )
     found: dict[str, dict[int, int]] = {}
-    for row in table.to_pylist():
+    for row in tried.to_pylist():
         found.setdefault(row["target_id"], {})[row["state"]] = row["notices"]
+    for row in made.to_pylist():
+        states = found.setdefault(row["target_id"], {})
+        if untried := row["notices"] - sum(states.values()):
+            states[0] = untried
     return found
 
 
@@ -252,11 +266,15 @@ def backlog(store: Store) -> tuple[int, int, int]:
 
 def newest(store: Store, target_id: str, state: int, limit: int) -> list[dict[str, Any]]:
     """Notices of a target in a state (0 any), the newest first."""
+    order = "ORDER BY created_ms DESC, place DESC, notice_id LIMIT %(limit)s"
+    # Without a state the attempts of those shown are enough, and they are few.
+    first = order if state == 0 else ""
     table = store.query(
         f"""
-        SELECT * FROM ({_OUTBOX})
-        WHERE target_id = %(target)s AND (state = %(state)s OR %(state)s = 0)
-        ORDER BY created_ms DESC, place DESC, notice_id LIMIT %(limit)s
+        SELECT {_COLUMNS} FROM (
+            SELECT {_NOTICE} FROM notices FINAL WHERE target_id = %(target)s {first}
+        ) ANY LEFT JOIN ({_TRIED % "WHERE target_id = %(target)s"}) USING notice_id
+        WHERE state = %(state)s OR %(state)s = 0 {order}
         """,
         {"target": target_id, "state": state, "limit": limit},
     )

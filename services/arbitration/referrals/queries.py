@@ -38,9 +38,11 @@ _ANSWERED = """
         FROM referral_feedback
     ) GROUP BY referral_id
 """
-_WITH_ANSWERS = f"""
-    SELECT {_ROW}, disposition, disposed_ms, text, recorded_by, recorded_ms
-    FROM (SELECT {_ROW} FROM referrals FINAL) ANY LEFT JOIN ({_ANSWERED}) USING referral_id
+_CLOSED = """
+    SELECT referral_id FROM (
+        SELECT referral_id, argMax(disposition, recorded_ms) AS last FROM referral_feedback
+        GROUP BY referral_id
+    ) WHERE last NOT IN %(open)s
 """
 
 
@@ -99,9 +101,16 @@ def drawn_counts(store: Store, request_id: str) -> list[tuple[str, int]]:
 def disposition_counts(store: Store, authority: str = "") -> list[dict[str, Any]]:
     """authority, disposition (0 none) and how many referrals, of one authority or of all."""
     found = store.query(
-        f"""
-        SELECT authority, disposition, count() AS referrals FROM ({_WITH_ANSWERS})
-        WHERE authority = %(authority)s OR %(authority)s = ''
+        """
+        SELECT authority, disposition, count() AS referrals
+        FROM (
+            SELECT referral_id, authority FROM referrals FINAL
+            WHERE authority = %(authority)s OR %(authority)s = ''
+        ) ANY LEFT JOIN (
+            SELECT referral_id, argMax(answer, recorded_ms) AS disposition
+            FROM (SELECT referral_id, disposition AS answer, recorded_ms FROM referral_feedback)
+            GROUP BY referral_id
+        ) USING referral_id
         GROUP BY authority, disposition ORDER BY authority, disposition
         """,
         {"authority": authority},
@@ -126,19 +135,21 @@ def page(
         "number": "number = %(number)s",
         "request_id": "request_id = %(request_id)s",
         "referral_id": "referral_id = %(referral_id)s",
-        "open": "disposition IN %(open)s",
+        "open": f"referral_id NOT IN ({_CLOSED})",
     }
     values = {**filters, "open": OPEN}
     where = " AND ".join([conditions[name] for name in filters] or ["1"])
-    total = store.query(f"SELECT count() AS total FROM ({_WITH_ANSWERS}) WHERE {where}", values)
+    total = store.query(f"SELECT count() AS total FROM referrals FINAL WHERE {where}", values)
     if after is not None:
         where += """ AND (drawn_ms < %(drawn)s OR (drawn_ms = %(drawn)s AND (level < %(level)s
             OR (level = %(level)s AND referral_id > %(last)s))))"""
         values |= {"drawn": after[0], "level": after[1], "last": after[2]}
+    order = "ORDER BY drawn_ms DESC, level DESC, referral_id"
     found = store.query(
         f"""
-        SELECT * FROM ({_WITH_ANSWERS}) WHERE {where}
-        ORDER BY drawn_ms DESC, level DESC, referral_id LIMIT %(limit)s
+        SELECT {_ROW}, disposition, disposed_ms, text, recorded_by, recorded_ms
+        FROM (SELECT {_ROW} FROM referrals FINAL WHERE {where} {order} LIMIT %(limit)s)
+        ANY LEFT JOIN ({_ANSWERED}) USING referral_id {order}
         """,
         {**values, "limit": limit},
     )
@@ -201,16 +212,26 @@ def enterprise_registrations(store: Store, now_ms: int) -> pa.Table:
     )
 
 
-def offending(store: Store, categories: Sequence[int], until_ms: int) -> pa.Table:
-    """number, category and is_referred of settled labels that offend, as last published before."""
+def offending(
+    store: Store, categories: Sequence[int], until_ms: int, among: Sequence[int] | None = None
+) -> pa.Table:
+    """number, category and is_referred of settled labels that offend, as last published before.
+
+    Args:
+        store: the store.
+        categories: that offend.
+        until_ms: exclusive.
+        among: only these numbers; None: all.
+    """
+    only, tables = _among(among)
     return store.query(
-        """
+        f"""
         SELECT number, category_now AS category, is_referred FROM (
             SELECT number, argMax(category, version) AS category_now,
                 argMax(state, version) AS state_now, argMax(level, version) AS level_now
             FROM published
             WHERE lineage = 0 AND update_ms < %(until)s
-                AND version IN (SELECT version FROM versions)
+                AND version IN (SELECT version FROM versions) {only}
             GROUP BY number
         ) ANY LEFT JOIN (SELECT DISTINCT number, 1 AS is_referred FROM referrals) USING number
         WHERE category_now IN %(categories)s AND state_now IN %(states)s AND level_now >= %(level)s
@@ -222,19 +243,33 @@ def offending(store: Store, categories: Sequence[int], until_ms: int) -> pa.Tabl
             "level": OFFENDING_LEVEL,
             "until": until_ms,
         },
+        tables,
     )
 
 
-def signalled(store: Store, codes: Sequence[str], until_ms: int) -> list[int]:
-    """Numbers that carriers' signals of the codes name, by the newest run before a time."""
+def _among(numbers: Sequence[int] | None) -> tuple[str, dict[str, Any]]:
+    """A condition for these numbers alone, and its external table; None: all."""
+    if numbers is None:
+        return "", {}
+    table = {"number": np.array(numbers, dtype=np.int64)}
+    return "AND number IN (SELECT number FROM {among})", {"among": table}
+
+
+def signalled(
+    store: Store, codes: Sequence[str], until_ms: int, among: Sequence[int] | None = None
+) -> list[int]:
+    """Numbers that carriers' signals of the codes name, by the newest run before a time; only
+    those `among`, if given."""
+    only, tables = _among(among)
     found = store.query(
-        """
+        f"""
         SELECT DISTINCT number FROM signals
         WHERE victim = 0 AND code IN %(codes)s AND run IN (
             SELECT argMax(run, as_of_ms) AS newest FROM feature_runs WHERE as_of_ms < %(until)s
-        ) ORDER BY number
+        ) {only} ORDER BY number
         """,
         {"codes": tuple(codes), "until": until_ms},
+        tables,
     )
     return [int(number) for number in found["number"].to_pylist()]
 

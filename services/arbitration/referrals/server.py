@@ -1,7 +1,7 @@
 """ReferralService over gRPC."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -249,18 +249,23 @@ class ReferralServicer(pb_grpc.ReferralServiceServicer):
         if not 1 <= limit <= MAX_HOLDERS:
             raise out_of_range("maximum_count", limit, f"1 to {MAX_HOLDERS}")
         now_ms = self._clock()
+        registered = queries.enterprise_registrations(self._store, now_ms)
+        numbers = registered["number"].to_pylist()
+        # Whose number is not its own but of a prefix is found among all that offend.
+        among = numbers if all(numbers) else None
         found = offending_holders(
-            rows_of(queries.enterprise_registrations(self._store, now_ms)),
-            offending_numbers(self._store, now_ms + 1),
-            floor,
+            rows_of(registered), offending_numbers(self._store, now_ms + 1, among), floor
         )
         what = "export of offending holders" if request.export else "offending holders"
         self._cases.record_read(reader, what)
         return pb.ListOffendingHoldersResponse(holders=[wire.holder(h) for h in found[:limit]])
 
 
-def offending_numbers(store: Store, until_ms: int) -> list[tuple[int, int, bool]]:
-    """Number, class of axis A (0: by a signal alone), and whether referred, of what offends.
+def offending_numbers(
+    store: Store, until_ms: int, among: Sequence[int] | None = None
+) -> list[tuple[int, int, bool]]:
+    """Number, class of axis A (0: by a signal alone), and whether referred, of what offends; only
+    of the numbers `among`, if given.
 
     A registered number is protected from the crowd, so that mostly decisions and signals speak.
     """
@@ -269,12 +274,12 @@ def offending_numbers(store: Store, until_ms: int) -> list[tuple[int, int, bool]
     labelled = [
         (number, groups[category], bool(is_referred))
         for number, category, is_referred in rows_of(
-            queries.offending(store, list(groups), until_ms)
+            queries.offending(store, list(groups), until_ms, among)
         )
     ]
     grave = [b.code for b in std.behaviours if (b.severity or 0) >= GRAVE_SEVERITY]
     known = {number for number, _, _ in labelled}
-    signalled = queries.signalled(store, grave, until_ms)
+    signalled = queries.signalled(store, grave, until_ms, among)
     return labelled + [(number, 0, False) for number in signalled if number not in known]
 
 
