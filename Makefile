@@ -118,7 +118,7 @@ audit: $(STATE)/venv ## known weaknesses of what is pinned; asks pypi.org, so it
 	@$(PY) -m venv $(STATE)/audit
 	@$(STATE)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@for file in requirements requirements-dev requirements-bench requirements-image; do \
-	  $(STATE)/audit/bin/pip-audit --disable-pip --require-hashes -r $$file.txt; done
+	  $(STATE)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$file.txt; done
 
 # SECONDS_EACH is for each target; SEED gives the same inputs in the same order.
 SECONDS_EACH ?= 60
