@@ -137,7 +137,7 @@ class _Malformed:
         self.cause = cause
 
 
-def _tolerant(deserialize: Any) -> Any:
+def tolerant(deserialize: Any) -> Any:
     """What reads a request, for grpc itself answers INTERNAL to bytes that are none."""
 
     def read(content: bytes) -> Any:
@@ -149,7 +149,12 @@ def _tolerant(deserialize: Any) -> Any:
     return None if deserialize is None else read
 
 
-def _accepted(request: Any) -> Any:
+def accepted(request: Any) -> Any:
+    """A request as `tolerant` read it.
+
+    Raises:
+        InvalidArgument: BODY_INVALID, where it is no message of its method.
+    """
     if isinstance(request, _Malformed):
         cause = str(request.cause)[:200]
         raise errors.InvalidArgument(
@@ -159,13 +164,13 @@ def _accepted(request: Any) -> Any:
 
 
 def _wrap(handler: Any, method: str) -> Any:
-    read = _tolerant(handler.request_deserializer)
+    read = tolerant(handler.request_deserializer)
     if handler.unary_unary:
         inner = handler.unary_unary
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             try:
-                return inner(_accepted(request), context)
+                return inner(accepted(request), context)
             except Exception as error:
                 return _abort(context, error, method)
 
@@ -175,7 +180,7 @@ def _wrap(handler: Any, method: str) -> Any:
 
         def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             try:
-                yield from inner_stream(map(_accepted, requests), context)
+                yield from inner_stream(map(accepted, requests), context)
             except Exception as error:
                 _abort(context, error, method)
 
@@ -185,7 +190,7 @@ def _wrap(handler: Any, method: str) -> Any:
 
         def answers(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
-                yield from inner_answers(_accepted(request), context)
+                yield from inner_answers(accepted(request), context)
             except Exception as error:
                 _abort(context, error, method)
 
