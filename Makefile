@@ -15,7 +15,7 @@ NUMBERS ?= 20000
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test test-cluster test-containers check bench bench-truth bench-scoring bench-serving bench-telemetry bench-pages models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster test-containers check audit fuzz bench bench-truth bench-scoring bench-serving bench-telemetry bench-pages models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -112,6 +112,18 @@ check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
 	@$(VENV)/bin/buf lint $(STATE)/api.binpb --config protos/buf.yaml
 	@$(VENV)/bin/buf format -d --exit-code protos
 	@$(PY) -m tests.api_compatibility $(VENV)/bin/buf $(STATE)
+	@$(PY) -m tests.licences
+
+audit: $(STATE)/venv ## known weaknesses of what is pinned; asks pypi.org, so it needs the network
+	@$(PY) -m venv $(STATE)/audit
+	@$(STATE)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@for file in requirements requirements-dev requirements-bench requirements-image; do \
+	  $(STATE)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$file.txt; done
+
+# SECONDS_EACH is for each target; SEED gives the same inputs in the same order.
+SECONDS_EACH ?= 60
+fuzz: $(STATE)/protos $(STATE)/tools ## bad input of every kind, counted: make fuzz SECONDS_EACH=600 SEED=7
+	@$(PY) -m tests.fuzz --seconds $(SECONDS_EACH) --seed $(SEED)
 
 bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers and limits
 	@$(PY) -m loadtests.bench

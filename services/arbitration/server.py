@@ -20,6 +20,7 @@ from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.taxonomy import standard
+from services.common.times import checked_ms, epoch_ms
 from services.common.wire import as_of_ms, category_code, category_id, check_batch, sorted_keys
 from zhengming.arbitration.v1 import arbitration_pb2 as pb
 from zhengming.arbitration.v1 import arbitration_pb2_grpc as pb_grpc
@@ -258,7 +259,7 @@ def _decision_row(decision: pb.Decision, region: str, now_ms: int) -> tuple[obje
     category = 0
     if decision.category != "CLEARED":
         category = standard.load().category(decision.category).id
-    decided_ms = decision.decided_time.ToMilliseconds()
+    decided_ms = epoch_ms(decision.decided_time)
     if not 946_684_800_000 <= decided_ms <= now_ms + 300_000:
         raise InvalidArgument(
             "TIME_INVALID",
@@ -274,7 +275,9 @@ def _decision_row(decision: pb.Decision, region: str, now_ms: int) -> tuple[obje
             length=len(decision.authority),
             maximum=100,
         )
-    until_ms = decision.valid_until_time.ToMilliseconds()
+    until_ms = 0
+    if decision.HasField("valid_until_time"):
+        until_ms = checked_ms(decision.valid_until_time, "valid_until_time")
     return number.key, decided_ms, category, until_ms, decision.authority or "CAICT"
 
 

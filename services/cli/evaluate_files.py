@@ -29,7 +29,7 @@ def read_texts(path: Path, required: tuple[str, ...]) -> pa.Table:
                 column_types={name: pa.string() for name in columns}, strings_can_be_null=False
             )
             table = pacsv.read_csv(path, convert_options=options)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InvalidArgument("FILE_UNREADABLE", f"{path.name}: {error}", file=path.name) from error
     for name in required:
         if name not in table.column_names:
@@ -54,7 +54,19 @@ def encoded(column: Any) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def times_ms(column: Any, empty: int) -> NDArray[np.int64]:
-    """ISO 8601 with offset, or epoch milliseconds, as epoch milliseconds; `empty` where empty."""
+    """ISO 8601 with offset, or epoch milliseconds, as epoch milliseconds; `empty` where empty.
+
+    Raises:
+        InvalidArgument: TIME_INVALID.
+    """
+    try:
+        return _times_ms(column, empty)
+    except pa.ArrowInvalid as error:
+        cause = str(error).splitlines()[0][:200]
+        raise InvalidArgument("TIME_INVALID", f"a time cannot be read: {cause}") from error
+
+
+def _times_ms(column: Any, empty: int) -> NDArray[np.int64]:
     text: Any = column.combine_chunks()
     nothing: Any = pa.scalar(None, pa.string())
     whole_number: Any = pc.match_substring_regex(text, "^-?[0-9]+$")
@@ -66,7 +78,19 @@ def times_ms(column: Any, empty: int) -> NDArray[np.int64]:
 
 
 def floats(column: Any, empty: float) -> NDArray[np.float64]:
-    """Decimal numbers; `empty` where empty."""
+    """Decimal numbers; `empty` where empty.
+
+    Raises:
+        InvalidArgument: FIELD_OUT_OF_RANGE.
+    """
+    try:
+        return _floats(column, empty)
+    except pa.ArrowInvalid as error:
+        cause = str(error).splitlines()[0][:200]
+        raise InvalidArgument("FIELD_OUT_OF_RANGE", f"no decimal number: {cause}") from error
+
+
+def _floats(column: Any, empty: float) -> NDArray[np.float64]:
     text: Any = column.combine_chunks()
     nothing: Any = pa.scalar(None, pa.string())
     filled: Any = pc.if_else(pc.equal(text, ""), nothing, text)

@@ -17,6 +17,8 @@ import pyarrow.parquet
 from google.rpc import error_details_pb2, status_pb2
 
 from services.common.errors import InvalidArgument
+from services.common.times import LATEST_MS
+from services.console.referral_tables import plain
 
 ROWS = 100_000
 """Rows of one file that are read and sent at once."""
@@ -69,7 +71,7 @@ def read_tables(path: Path, block_bytes: int = 16 << 20) -> Iterator[tuple[int, 
                     part = table.slice(start, ROWS)
                     yield line, part
                     line += len(part)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         cause = str(error).splitlines()[0][:200]
         raise InvalidArgument(
             "FILE_UNREADABLE", f"cannot read {path.name}: {cause}", file=path.name, cause=cause
@@ -113,7 +115,8 @@ def times_ms(values: Sequence[str], absent: int = 0) -> npt.NDArray[np.int64]:
 def _time_ms(value: str) -> int:
     text = value.strip()
     if text.isascii() and text.isdigit() and len(text) > 8:
-        return int(text[:18])
+        time_ms = int(text) if len(text) <= 15 else LATEST_MS
+        return time_ms if time_ms < LATEST_MS else -1
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -173,7 +176,8 @@ def write_rejects(path: Path, rejected: Sequence[tuple[str, int, str, str]]) -> 
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "line", "field", "reason"])
-        writer.writerows(rejected)
+        for name, line, column, reason in rejected:
+            writer.writerow([plain(name), line, plain(column), plain(reason)])
 
 
 Progress = Callable[[int], None]

@@ -102,7 +102,7 @@ def read_texts(path: Path) -> pa.Table:
             table = pa.table([pc.cast(c, pa.string()) for c in table.columns], table.column_names)
         else:
             table = _read_csv(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InvalidArgument("FILE_UNREADABLE", f"{path}: {error}", file=path) from error
     names = table.column_names
     if len(set(names)) < len(names):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from services.console.referral_tables import plain
 from zhengming.arbitration.v1 import arbitration_pb2 as pb
 
 COLUMNS = (
@@ -50,7 +51,7 @@ def write(cards: Sequence[pb.Scorecard], path: Path) -> int:
             week = row.week_time.ToJsonString()[:10] if row.HasField("week_time") else ""
             rows.append(
                 (
-                    card.source,
+                    plain(card.source),
                     row.category,
                     week,
                     row.mark_count,

@@ -14,6 +14,7 @@ from google.rpc import status_pb2
 from services.common import errors, rpc
 from services.common.office import Office, forward
 from services.common.telemetry import OFF, Telemetry, names
+from services.common.times import seconds
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
         if found := self._elsewhere("WaitOperation", request, context):
             return found
         self._get(request.name)
-        timeout_s = request.timeout.ToTimedelta().total_seconds() or 60.0
+        timeout_s = seconds(request.timeout) or 60.0
         with self._done:
             self._done.wait_for(lambda: self._operations[request.name].done, min(timeout_s, 60.0))
         return self._get(request.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -129,43 +130,71 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         return self._wrapped[method]
 
 
+class _Malformed:
+    """Stands for a request whose bytes are no message of its method."""
+
+    def __init__(self, cause: DecodeError) -> None:
+        self.cause = cause
+
+
+def tolerant(deserialize: Any) -> Any:
+    """What reads a request, for grpc itself answers INTERNAL to bytes that are none."""
+
+    def read(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except DecodeError as error:
+            return _Malformed(error)
+
+    return None if deserialize is None else read
+
+
+def accepted(request: Any) -> Any:
+    """A request as `tolerant` read it.
+
+    Raises:
+        InvalidArgument: BODY_INVALID, where it is no message of its method.
+    """
+    if isinstance(request, _Malformed):
+        cause = str(request.cause)[:200]
+        raise errors.InvalidArgument(
+            "BODY_INVALID", f"the request is no message of this method: {cause}", cause=cause
+        )
+    return request
+
+
 def _wrap(handler: Any, method: str) -> Any:
+    read = tolerant(handler.request_deserializer)
     if handler.unary_unary:
         inner = handler.unary_unary
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             try:
-                return inner(request, context)
+                return inner(accepted(request), context)
             except Exception as error:
                 return _abort(context, error, method)
 
-        return grpc.unary_unary_rpc_method_handler(
-            unary, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
     if handler.stream_stream:
         inner_stream = handler.stream_stream
 
         def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             try:
-                yield from inner_stream(requests, context)
+                yield from inner_stream(map(accepted, requests), context)
             except Exception as error:
                 _abort(context, error, method)
 
-        return grpc.stream_stream_rpc_method_handler(
-            stream, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)
     if handler.unary_stream:
         inner_answers = handler.unary_stream
 
         def answers(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
-                yield from inner_answers(request, context)
+                yield from inner_answers(accepted(request), context)
             except Exception as error:
                 _abort(context, error, method)
 
-        return grpc.unary_stream_rpc_method_handler(
-            answers, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.unary_stream_rpc_method_handler(answers, read, handler.response_serializer)
     return handler
 
 

@@ -171,7 +171,7 @@ def _on_loop(
 
     def answered(request: Any, call: _Call) -> Any:
         try:
-            return inner(request, call)
+            return inner(rpc.accepted(request), call)
         except DomainError as error:
             call.status = rpc.to_status(error)
             raise
@@ -211,7 +211,7 @@ def _on_loop(
     if quick_bytes >= 0 and handler.request_deserializer is None:
         answer = by_size
     return grpc.unary_unary_rpc_method_handler(
-        answer, handler.request_deserializer, handler.response_serializer
+        answer, rpc.tolerant(handler.request_deserializer), handler.response_serializer
     )
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from services.common.clock import Clock
 from services.common.errors import InvalidArgument
+from services.common.times import checked_ms
 from zhengming.reputation.v1 import reputation_pb2
 
 
@@ -31,19 +32,11 @@ def as_of_ms(request: Any, clock: Clock) -> int:
     """The as_of_time of a request, epoch milliseconds; now if it is absent.
 
     Raises:
-        InvalidArgument: TIME_INVALID, if it lies before 2000.
+        InvalidArgument: TIME_INVALID, if it lies before 2000 or after 3000.
     """
     if not request.HasField("as_of_time"):
         return clock()
-    value = int(request.as_of_time.ToMilliseconds())
-    if value < 946_684_800_000:
-        raise InvalidArgument(
-            "TIME_INVALID",
-            f"as_of_time must lie after 2000, not at {value} ms since 1970",
-            field="as_of_time",
-            value=value,
-        )
-    return value
+    return checked_ms(request.as_of_time, "as_of_time")
 
 
 def sorted_keys(keys: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

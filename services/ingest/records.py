@@ -10,6 +10,7 @@ import numpy.typing as npt
 from services.common.errors import DomainError, InvalidArgument, out_of_range
 from services.common.numbering import Cause, invalid, parse, parse_column
 from services.common.taxonomy import standard
+from services.common.times import NO_TIME_MS
 from services.ingest import digest
 from services.ingest.marks import (
     I64,
@@ -180,6 +181,12 @@ def registry_rows(registrations: Sequence[Registration]) -> ValidRows:
             faults.setdefault(i, out_of_range("identity", row.identity[:16], "C01 to C09"))
         if row.purpose:
             _note(faults, i, lambda row=row: std.category(row.purpose))  # type: ignore[misc]
+        for name, value_ms in (
+            ("valid_from_time", row.valid_from_ms),
+            ("valid_until_time", row.valid_until_ms),
+        ):
+            if value_ms == NO_TIME_MS:
+                faults.setdefault(i, time_error(name, value_ms))
         if row.valid_until_ms and row.valid_until_ms <= row.valid_from_ms:
             faults.setdefault(i, time_error("valid_until_time", row.valid_until_ms))
         keys.append(key)

@@ -11,6 +11,7 @@ from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
 from services.common.store import Store
+from services.common.times import epoch_ms, seconds
 from services.ingest import marks, queries, records, status
 from services.ingest.commit import TOUCHES, Submission
 from services.ingest.committing import Committing, from_wire
@@ -101,7 +102,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         valid = records.lifecycle_rows(
             [event.number for event in events],
             np.array([event.kind for event in events], dtype=np.int64),
-            np.array([event.occurred_time.ToMilliseconds() for event in events], dtype=np.int64),
+            np.array([epoch_ms(event.occurred_time) for event in events], dtype=np.int64),
             [event.carrier for event in events],
             self._clock(),
         )
@@ -122,8 +123,8 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
                     outbound_allowed=int(row.outbound_allowed)
                     if row.HasField("outbound_allowed")
                     else 2,
-                    valid_from_ms=row.valid_from_time.ToMilliseconds(),
-                    valid_until_ms=row.valid_until_time.ToMilliseconds(),
+                    valid_from_ms=epoch_ms(row.valid_from_time),
+                    valid_until_ms=epoch_ms(row.valid_until_time),
                 )
                 for row in request.registrations
             ]
@@ -145,7 +146,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         valid = records.refusal_rows(
             [row.number for row in rows],
             [row.callee for row in rows],
-            np.array([row.occurred_time.ToMilliseconds() for row in rows], dtype=np.int64),
+            np.array([epoch_ms(row.occurred_time) for row in rows], dtype=np.int64),
             [row.industry for row in rows],
             self._clock(),
             self._secret,
@@ -159,7 +160,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         if request.tail:
             return pb.ListChangesResponse(next_cursor=str(self._committer.here.last_seq))
         seq, committer = _read_cursor(request.cursor), self._committer.here
-        wait_s = min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_S)
+        wait_s = min(seconds(request.wait), MAX_WAIT_S)
         if wait_s > 0:
             committer.wait_beyond(seq, wait_s)
         limit = min(request.page_size or DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
@@ -210,12 +211,10 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             numbers=[m.number for m in batch],
             labels=list(labels),
             label_indexes=np.fromiter((labels[m.label] for m in batch), np.int64, count),
-            occurred_ms=np.fromiter(
-                (m.occurred_time.ToMilliseconds() for m in batch), np.int64, count
-            ),
+            occurred_ms=np.fromiter((epoch_ms(m.occurred_time) for m in batch), np.int64, count),
             reporters=[m.reporter for m in batch],
             call_ms=np.fromiter(
-                (m.call_time.ToMilliseconds() if m.HasField("call_time") else 0 for m in batch),
+                (epoch_ms(m.call_time) if m.HasField("call_time") else 0 for m in batch),
                 np.int64,
                 count,
             ),

@@ -94,10 +94,14 @@ def restore_backup(store: Store, folder: Path, progress: Progress) -> dict[str, 
         said = json.loads((folder / MANIFEST).read_text())
         parts = [Part(**part) for part in said["parts"]]
         names, migrations = list(said["tables"]), dict(said["migrations"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise _unfit("", "the manifest is missing or damaged") from None
     if said.get("format") != FORMAT or _migrations(store) != migrations:
         raise _unfit("", "it was made by another release: restore with that one, then upgrade")
+    known = _tables(store)  # what the manifest calls a table becomes part of a statement
+    for name in [*names, *(part.table for part in parts)]:
+        if name not in known or name not in names:
+            raise _unfit("", "the manifest names a table that is not the store's")
     for name in names:
         if store.query(f"SELECT count() AS n FROM {name}")["n"][0].as_py():
             raise _unfit(name, "the store has rows of it")

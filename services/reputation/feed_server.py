@@ -11,6 +11,7 @@ from services.common.errors import InvalidArgument, out_of_range
 from services.common.feed.head import Head, read_version
 from services.common.numbering import parse
 from services.common.store import Store
+from services.common.times import checked_ms
 from services.reputation import queries
 from services.reputation.feed import Change, Feed
 from services.reputation.filters import Filter, make_filter
@@ -124,7 +125,7 @@ class FeedServicer(pb_grpc.FeedServiceServicer):
         if not request.HasField("since_time"):
             raise InvalidArgument("FIELD_REQUIRED", "since_time is missing", field="since_time")
         key = parse(request.number).key
-        since_ms = request.since_time.ToMilliseconds()
+        since_ms = checked_ms(request.since_time, "since_time")
         version, publish_ms = queries.change_after(self._store, key, since_ms)
         answer = pb.Propagation(version=version)
         if not version:

@@ -147,7 +147,7 @@ class ReputationServicer(LookupServicer):
             return int(parts[0]), int(parts[1]), int(parts[2])
         known = queries.versions(self._store).to_pylist()
         if request.HasField("as_of_time"):
-            as_of = request.as_of_time.ToMilliseconds()
+            as_of = as_of_ms(request, lambda: 0)
             known = [row for row in known if row["as_of_ms"] <= as_of]
         else:
             known = [row for row in known if row["lineage"] == LIVE]

@@ -4,9 +4,11 @@ Several processes may share the folder: `ACTIVE` names the active version in its
 those before it in the others, is replaced as a whole, and is looked at in every call.
 """
 
+import hashlib
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, Literal, overload
 import lightgbm as lgb
 import numpy as np
 
-from services.common.errors import NotFound, out_of_range
+from services.common.errors import DomainError, InvalidArgument, NotFound, out_of_range
 from services.scoring.domain import RiskModel
 from services.scoring.drift import Reference
 from services.scoring.prior import FOLDS, PriorModel
@@ -23,9 +25,12 @@ from services.scoring.prior import FOLDS, PriorModel
 log = logging.getLogger(__name__)
 
 NAMES = ("risk", "prior")
+CARD_FILE = "card.json"
 MODEL_FILE = "model.txt"
 REFERENCE_FILE = "reference.json"
 SHADOW_FILE = "SHADOW"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""A version is the name of a folder, and leads nowhere else."""
 Model = RiskModel | PriorModel
 _Stamp = tuple[int, int, int]
 
@@ -64,7 +69,7 @@ class Registry:
                 return known[1]
             try:
                 model = self.load(name, _history(pointer)[0])
-            except (NotFound, OSError, ValueError, KeyError, lgb.basic.LightGBMError):
+            except DomainError:
                 if known is None:
                     raise
                 log.exception("the model activated last cannot be read; the old one goes on")
@@ -81,9 +86,23 @@ class Registry:
 
         Raises:
             NotFound: MODEL_NOT_FOUND.
+            InvalidArgument: FILE_UNREADABLE, for a card that is none, or a file that is not the one
+                that the card was written with.
         """
         folder = self._folder(name, version)
-        card = json.loads((folder / "card.json").read_text())
+        try:
+            return self._read(name, version, folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _unreadable(f"card.json: {error!r}", version) from error
+        except lgb.basic.LightGBMError as error:
+            raise _unreadable(str(error), version) from error
+
+    def _read(self, name: str, version: str, folder: Path) -> Model:
+        card = json.loads((folder / CARD_FILE).read_text())
+        # LightGBM reads a damaged text for ever, or past its end: it is given none.
+        for file, digest in card.get("files", {}).items():
+            if file != Path(file).name or _digest(folder / file) != digest:
+                raise _unreadable(f"{file} is not what the card was written with", version)
         calibration, names = card["calibration"], tuple(card["features"])
         if name == "risk":
             return RiskModel(
@@ -120,7 +139,8 @@ class Registry:
             part.save_model(str(folder / file))
         if reference is not None:
             (folder / REFERENCE_FILE).write_text(reference.text())
-        (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        card = card | {"files": {file: _digest(folder / file) for file in boosters}}
+        (folder / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
     def load_risk(self, version: str) -> RiskModel:
         """Read a model of risk.
@@ -134,7 +154,7 @@ class Registry:
 
     def annotate(self, name: str, version: str, field: str, found: object) -> dict[str, Any]:
         """Write what was found of a model of our own into its card; returns the card."""
-        path = self._own / name / version / "card.json"
+        path = self._own / name / version / CARD_FILE
         card: dict[str, Any] = json.loads(path.read_text())
         card[field] = found
         fresh = path.with_suffix(".new")
@@ -160,18 +180,29 @@ class Registry:
 
         Raises:
             NotFound: MODEL_NOT_FOUND.
+            InvalidArgument: FILE_UNREADABLE.
         """
         path = self._folder(name, version) / REFERENCE_FILE
-        return Reference.read(path.read_text()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return Reference.read(path.read_text())
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _unreadable(f"{REFERENCE_FILE}: {error!r}", version) from error
 
     def target(self, version: str) -> tuple[int, int]:
         """Marks that make a number bad, and within how many days, for a model of risk.
 
         Raises:
             NotFound: MODEL_NOT_FOUND.
+            InvalidArgument: FILE_UNREADABLE.
         """
-        card = json.loads((self._folder("risk", version) / "card.json").read_text())
-        return int(card.get("positive_marks", 3)), int(card.get("horizon_days", 30))
+        path = self._folder("risk", version) / CARD_FILE
+        try:
+            card = json.loads(path.read_text())
+            return int(card.get("positive_marks", 3)), int(card.get("horizon_days", 30))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise _unreadable(f"{CARD_FILE}: {error!r}", version) from error
 
     def put_in_shadow(self, version: str) -> None:
         """Have a model of risk score beside the active one, in place of any other; "": none.
@@ -195,7 +226,7 @@ class Registry:
             return None
         try:
             return self.load_risk(version)
-        except (NotFound, OSError, ValueError, KeyError, lgb.basic.LightGBMError):
+        except DomainError:
             log.exception("the model in shadow cannot be read; it does not score")
             return None
 
@@ -259,7 +290,7 @@ class Registry:
             raise out_of_range("name", repr(name[:40]), "'risk' or 'prior'")
         for root in (self._own, self._shipped):
             folder = root / name / version
-            if version and "/" not in version and (folder / "card.json").exists():
+            if _VERSION.fullmatch(version) and (folder / CARD_FILE).exists():
                 return folder
         raise NotFound(
             "MODEL_NOT_FOUND",
@@ -267,6 +298,19 @@ class Registry:
             model=name,
             version=version[:80],
         )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _unreadable(cause: str, version: str) -> InvalidArgument:
+    return InvalidArgument(
+        "FILE_UNREADABLE",
+        f"the model {version[:80]!r} cannot be read: {cause[:200]}",
+        file="model",
+        cause=cause[:200],
+    )
 
 
 def _stamp(pointer: Path) -> _Stamp:

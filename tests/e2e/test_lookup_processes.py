@@ -162,6 +162,17 @@ def test_a_torn_manifest_leaves_the_last_good_state(state, lookups, folder):
     until(lambda: all(lookups.ask(FIRST + 49_999).mark_count == 9 for _ in range(12)))
 
 
+def test_bytes_that_are_no_request_are_refused_by_name(lookups):
+    with grpc.insecure_channel(lookups.address) as channel:
+        for name in ("GetReputation", "BatchGetReputations"):
+            call = channel.unary_unary(f"/zhengming.reputation.v1.ReputationService/{name}")
+
+            with pytest.raises(grpc.RpcError) as refused:
+                call(b"\xff\xff", timeout=20)
+
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_other_calls_are_refused_as_not_served_here(lookups):
     with rpc.connect(lookups.address) as channel:
         stub = pb_grpc.ReputationServiceStub(channel)

@@ -141,3 +141,18 @@ def test_no_term_is_accepted_for_the_audit(table):
         Term(table, "occurred_ms", 10_000)
 
     assert caught.value.reason == "RULES_INVALID"
+
+
+def test_a_manifest_that_names_other_tables_runs_no_statement_of_its_own(either, tmp_path):
+    store, folder = filled(either), tmp_path / "b"
+    write_backup(store, folder, 5, quiet)
+    for name in ("marks WHERE 1 = 0 --", "url('http://127.0.0.1:1/')", "system.tables", ""):
+        said = json.loads((folder / backup.MANIFEST).read_text())
+        said["tables"][0] = name
+        (folder / "hostile").mkdir(exist_ok=True)
+        (folder / "hostile" / backup.MANIFEST).write_text(json.dumps(said))
+
+        with pytest.raises(FailedPrecondition) as caught:
+            restore_backup(store, folder / "hostile", quiet)
+
+        assert "names a table" in str(caught.value)

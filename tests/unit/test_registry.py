@@ -72,8 +72,9 @@ def test_a_model_that_cannot_be_read_does_not_take_over(registry, tmp_path, fold
     (folder / "risk" / "2" / "model.txt").write_text("torn")
 
     assert other.active("risk").version == "0-shipped"
-    with pytest.raises(lgb.basic.LightGBMError):
+    with pytest.raises(InvalidArgument) as refused:
         registry.activate("risk", "2")
+    assert refused.value.reason == "FILE_UNREADABLE"
 
 
 def test_the_list_says_which_model_is_active(registry):

@@ -13,6 +13,7 @@ from services.common.intervals import upper_bound
 from services.common.numbering import from_key, parse
 from services.common.store import Store
 from services.common.taxonomy import standard
+from services.common.times import checked_ms
 from services.common.wire import category_code
 from zhengming.arbitration.v1 import dispute_pb2
 from zhengming.arbitration.v1 import ledger_pb2 as pb
@@ -134,7 +135,7 @@ def _check_range(field: str, value: int, least: int, most: int) -> None:
 
 
 def _time_ms(request: Any, clock: Clock) -> int:
-    return int(request.time.ToMilliseconds()) if request.HasField("time") else clock()
+    return checked_ms(request.time, "time") if request.HasField("time") else clock()
 
 
 def _to_wire(week: int, rows: list[dict[str, Any]]) -> pb.Sample:

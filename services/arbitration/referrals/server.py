@@ -26,6 +26,7 @@ from services.common.errors import DomainError, InvalidArgument, NotFound, out_o
 from services.common.numbering import parse
 from services.common.store import Store
 from services.common.taxonomy import standard
+from services.common.times import epoch_ms
 from services.common.wire import check_batch
 from zhengming.arbitration.v1 import referral_pb2 as pb
 from zhengming.arbitration.v1 import referral_pb2_grpc as pb_grpc
@@ -217,7 +218,7 @@ class ReferralServicer(pb_grpc.ReferralServiceServicer):
             raise InvalidArgument(
                 "FIELD_REQUIRED", "dispose_time is required", field="dispose_time"
             )
-        disposed_ms = item.dispose_time.ToMilliseconds()
+        disposed_ms = epoch_ms(item.dispose_time)
         if not YEAR_2000_MS <= disposed_ms <= self._clock() + DAY_MS:
             raise InvalidArgument(
                 "TIME_INVALID",

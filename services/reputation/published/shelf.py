@@ -8,11 +8,13 @@ is killed at any moment therefore leaves the state before or the state after, ne
 import fcntl
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from services.common.errors import InvalidArgument, Unavailable
 from services.reputation.published import table as tables_
@@ -21,6 +23,7 @@ from services.reputation.published.table import Table
 CURRENT = "current.json"
 _RECORD = struct.Struct("<8sIQ")
 _RECORD_MAGIC = b"ZMDELTA1"
+_NAME = re.compile(r"[0-9]+-[0-9]+\.(?:table|log)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -186,12 +189,39 @@ def read_manifest(folder: Path) -> Manifest:
     """
     content = (folder / CURRENT).read_bytes()
     body, _, crc = content.rpartition(b"\n")
-    if not crc.isdigit() or zlib.crc32(body) != int(crc):
-        raise InvalidArgument(
-            "FILE_UNREADABLE", f"{CURRENT} is damaged", file="published", cause="checksum"
-        )
-    said = json.loads(body)
-    return Manifest(Mark(**said["mark"]), tuple(said["tables"]), said["log"])
+    if not crc.isdigit() or len(crc) > 10 or zlib.crc32(body) != int(crc):
+        raise _damaged(CURRENT, "checksum")
+    said = _json(body, CURRENT)
+    listed = said.get("tables")
+    names: list[Any] = [*(listed if isinstance(listed, list) else [None]), said.get("log")]
+    # A name is of a file in the folder, whatever the manifest says.
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise _damaged(CURRENT, "names of files")
+    return Manifest(_mark(said.get("mark"), CURRENT), tuple(names[:-1]), names[-1])
+
+
+def _json(content: bytes, file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from None
+    if not isinstance(found, dict):
+        raise _damaged(file, "no object")
+    return found
+
+
+def _mark(said: Any, file: str) -> Mark:
+    kinds = {name: type(value) for name, value in asdict(Mark()).items()}
+    found = {name: type(value) for name, value in said.items()} if isinstance(said, dict) else {}
+    if found != kinds:
+        raise _damaged(file, "fields of the mark")
+    return Mark(**said)
+
+
+def _damaged(file: str, cause: str) -> InvalidArgument:
+    return InvalidArgument(
+        "FILE_UNREADABLE", f"{file} is damaged: {cause}", file="published", cause=cause
+    )
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -212,14 +242,18 @@ def _pack_record(mark: Mark, table: Table) -> bytes:
 
 
 def read_log(path: Path, offset: int) -> tuple[list[tuple[Mark, Table]], int]:
-    """Whole records from an offset, oldest first, and where the last of them ends."""
+    """Whole records from an offset, oldest first, and where the last of them ends.
+
+    Raises:
+        InvalidArgument: FILE_UNREADABLE, for a whole record that is none of ours.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         content = file.read()
     records = []
     for body in _records(content):
         length = int.from_bytes(body[:4], "little")
-        mark = Mark(**json.loads(bytes(body[4 : 4 + length])))
+        mark = _mark(_json(bytes(body[4 : 4 + length]), "the log"), "the log")
         records.append((mark, tables_.from_bytes(body[4 + length :])))
         offset += _RECORD.size + len(body)
     return records, offset

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from services.common.errors import InvalidArgument
 from services.reputation import hashes
 from services.reputation.hashes import HashBuckets
-from services.reputation.published import key_index, packing
+from services.reputation.published import key_index, packing, soundness
 from services.reputation.published.key_index import KeyIndex
 from services.reputation.published.packing import Columns, Packed
 
@@ -158,9 +158,14 @@ def from_bytes(content: memoryview | bytes, name: str = "") -> Table:
     footer = content[-_TAIL.size - length : -_TAIL.size]
     if magic != MAGIC or len(footer) != length or zlib.crc32(footer) != crc:
         raise _unreadable("its end is missing")
-    sections = json.loads(bytes(footer))
-    read = {section: _section(content, section, place) for section, place in sections.items()}
-    texts = json.loads(read["texts"].tobytes())
+    try:
+        sections = json.loads(bytes(footer))
+        read = {section: _section(content, section, place) for section, place in sections.items()}
+        texts = json.loads(read["texts"].tobytes())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _unreadable(f"its footer or its texts are damaged: {error}") from None
+    if found := soundness.fault(read, texts):
+        raise _unreadable(found)
     return Table(
         KeyIndex(int(read["shift"][0]), read["first"], read["offset"], read["starts"], read["low"]),
         Packed(

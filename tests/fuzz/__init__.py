@@ -1,0 +1,1 @@
+"""Bad input against everything that reads bytes; see docs/fuzzing.md."""

@@ -1,0 +1,5 @@
+"""All targets."""
+
+from tests.fuzz import calls, files
+
+TARGETS = (*files.TARGETS, *calls.TARGETS)
