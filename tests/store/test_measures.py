@@ -41,8 +41,8 @@ def test_empty_tables_read_as_nothing(store):
 
 
 def test_changes_keep_the_traces_they_came_with(store):
-    ingest.insert_changes(store, 1, np.array([5, 6, 7]), 100, [TRACE, TRACE, OTHER])
-    ingest.insert_changes(store, 4, np.array([6]), 90)
+    ingest.insert_changes(store, None, 1, np.array([5, 6, 7]), 100, [TRACE, TRACE, OTHER])
+    ingest.insert_changes(store, None, 4, np.array([6]), 90)
 
     found = ingest.changes_after(store, 0, 10)
 
@@ -54,7 +54,7 @@ def test_changes_keep_the_traces_they_came_with(store):
 
 def test_at_most_so_many_traces_are_told(store):
     many = [f"00-{i:032x}-00f067aa0ba902b7-01" for i in range(1, 40)]
-    ingest.insert_changes(store, 1, np.arange(39), 100, many)
+    ingest.insert_changes(store, None, 1, np.arange(39), 100, many)
 
     found = ingest.changes_after(store, 0, 100).traced
 
@@ -62,8 +62,8 @@ def test_at_most_so_many_traces_are_told(store):
 
 
 def test_changes_beyond_a_cursor_are_counted_with_their_oldest(store):
-    ingest.insert_changes(store, 1, np.array([5, 6]), 100)
-    ingest.insert_changes(store, 3, np.array([7, 8, 9]), 200)
+    ingest.insert_changes(store, None, 1, np.array([5, 6]), 100)
+    ingest.insert_changes(store, None, 3, np.array([7, 8, 9]), 200)
 
     assert reputation.changes_beyond(store, 2) == (3, 200)
     assert reputation.changes_beyond(store, 0) == (5, 100)
