@@ -32,11 +32,20 @@ class Running:
                 address=address,
             ) from error
         self.address = f"http://{host or '127.0.0.1'}:{self._server.effective_port}"
-        self._thread = threading.Thread(target=self._server.run, name="console", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except OSError:  # its sockets were closed while it waited for them
+            if not self._stopping.is_set():
+                raise
 
     def stop(self) -> None:
         """Finish running requests and stop."""
         self._server.task_dispatcher.shutdown()  # before its sockets go: it answers through them
+        self._stopping.set()
         self._server.close()
         self._thread.join(timeout=5)
