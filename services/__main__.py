@@ -66,7 +66,7 @@ from services.reputation import feed_server, lookup
 from services.reputation import server as reputation
 from services.reputation.feed import Feed
 from services.reputation.judging import Upstream
-from services.reputation.measures import published_values, publishing_values
+from services.reputation.measures import publishing_values
 from services.reputation.publisher import Publisher
 from services.reputation.state import PublishedState
 from services.scoring import server as scoring
@@ -228,7 +228,7 @@ class Application:
             publisher = Publisher(
                 store, upstream, published, clock, configuration.max_churn, telemetry
             )
-            telemetry.observe("published", partial(published_values, published), MEASURE_S)
+            telemetry.observe("published", partial(lookup.published_values, published), MEASURE_S)
             telemetry.observe(
                 "publishing",
                 partial(publishing_values, store, published, publisher, clock),

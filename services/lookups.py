@@ -20,7 +20,6 @@ from services.common.telemetry import Settings, open_telemetry
 from services.common.telemetry.logs import log_as_json
 from services.reputation import lookup
 from services.reputation.following import FollowedState
-from services.reputation.measures import published_values
 
 PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
@@ -54,7 +53,7 @@ def starting(
             shared=True,
             watch=telemetry.interceptor(),
         )
-        telemetry.observe("published", lambda: published_values(followed), 5.0)
+        telemetry.observe("published", lambda: lookup.published_values(followed), 5.0)
         telemetry.start()
 
         def check() -> None:

@@ -1,6 +1,8 @@
 """The rule that keeps the services simple: who may import what."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,21 @@ def test_a_domain_does_no_io(module):
 
     assert not {n for n in used if n.split(".")[0] in ("grpc", "zhengming", "os", "chdb")}
     assert not {n for n in used if n.startswith("services.common.store")}
+
+
+def test_a_lookup_process_loads_neither_a_store_nor_a_model():
+    script = (
+        "import sys, services.lookups;"
+        "print(*{'chdb', 'lightgbm', 'faiss', 'scipy', 'sklearn', 'clickhouse_driver', 'flask'}"
+        " & set(sys.modules))"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=SERVICES.parent,
+    )
+
+    assert found.stdout.strip() == ""

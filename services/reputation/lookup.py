@@ -1,6 +1,6 @@
 """Lookups over gRPC, answered from the mapped state alone: no store is asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import grpc
@@ -8,9 +8,10 @@ import numpy as np
 from google.protobuf.message_factory import GetMessageClass
 
 from services.common import rpc
-from services.common.errors import out_of_range
+from services.common.errors import Unavailable, out_of_range
 from services.common.identity.caller import caller
 from services.common.numbering import Cause, format_keys, invalid, mobile_key, parse, parse_column
+from services.common.telemetry import Value, names
 from services.common.wire import check_batch
 from services.reputation import encoding
 from services.reputation.hashes import hash_of
@@ -36,6 +37,16 @@ class Published(Protocol):
     @property
     def snapshot(self) -> Snapshot:
         """The newest snapshot."""
+
+
+def published_values(published: Published) -> Iterable[Value]:
+    """Gauges of what a process answers from: version and size; nothing before the first."""
+    try:
+        snapshot = published.snapshot
+    except Unavailable:  # a lookup process that has found no folder yet
+        return
+    yield Value(names.PUBLISHED_VERSION, snapshot.version)
+    yield Value(names.PUBLISHED_NUMBERS, snapshot.number_count)
 
 
 class LookupServicer(pb_grpc.ReputationServiceServicer):

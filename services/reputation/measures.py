@@ -1,36 +1,16 @@
 """Gauges of what is published: version, what waits, who is behind."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from services.common.clock import Clock
-from services.common.errors import Unavailable
 from services.common.store import Store
 from services.common.telemetry import Value, names
 from services.reputation import queries
+from services.reputation.lookup import Published
 from services.reputation.publisher import Publisher
-from services.reputation.snapshot import Snapshot
 
 KNOWN_CONSUMER_MS = 30 * 86_400_000
 """A consumer whose last receipt is older is taken to be gone."""
-
-
-class Published(Protocol):
-    """Where the newest snapshot is."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The newest snapshot."""
-
-
-def published_values(published: Published) -> Iterable[Value]:
-    """Version and size of what this process answers from; nothing before the first."""
-    try:
-        snapshot = published.snapshot
-    except Unavailable:  # a lookup process that has found no folder yet
-        return
-    yield Value(names.PUBLISHED_VERSION, snapshot.version)
-    yield Value(names.PUBLISHED_NUMBERS, snapshot.number_count)
 
 
 def publishing_values(
