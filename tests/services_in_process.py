@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from services.__main__ import Application, store_of
+from services.cli import importing
+from services.cli.demo import FILES
+from services.cli.kinds import KINDS
 from services.cli.session import Stubs
 from services.common import rpc
 from services.common.clock import Clock
@@ -77,3 +80,10 @@ def in_process(
             with_engine = ChdbStore(path, "default")
             with_engine.execute(f"DROP DATABASE IF EXISTS {name}")
             with_engine.close()
+
+
+def import_city(running: InProcess, folder: Path) -> None:
+    """Import every file of a simulated city."""
+    for kind, name in FILES:
+        for line, table in importing.read_tables(folder / name):
+            KINDS[kind](running.stubs, folder / name, line, table, {}, importing.Tally())

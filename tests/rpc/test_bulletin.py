@@ -5,9 +5,6 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from services.cli import importing
-from services.cli.demo import FILES
-from services.cli.kinds import KINDS
 from services.cli.report import month_of
 from services.cli.report_bulletin import (
     MIN_TOLD,
@@ -20,7 +17,7 @@ from services.cli.report_bulletin import (
 from services.cli.session import run_pipeline
 from services.common.errors import InvalidArgument
 from services.simulator.city import simulate
-from tests.services_in_process import SetClock, in_process
+from tests.services_in_process import SetClock, import_city, in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 
 
@@ -31,10 +28,7 @@ def city(chdb_engine, chdb_path, tmp_path_factory):
     clock = SetClock()
     clock.now_ms = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1000)
     with in_process(chdb_path, folder, "bulletin", clock, follow=False) as running:
-        for kind, name in FILES:
-            for line, table in importing.read_tables(folder / "city" / name):
-                path = folder / "city" / name
-                KINDS[kind](running.stubs, path, line, table, {}, importing.Tally())
+        import_city(running, folder / "city")
         run_pipeline(running.stubs, clock.now_ms, lambda step: None)
         yield running
 

@@ -5,13 +5,11 @@ from datetime import UTC, date, datetime
 import grpc
 import pytest
 
-from services.cli import importing, scorecards
-from services.cli.demo import FILES
-from services.cli.kinds import KINDS
+from services.cli import scorecards
 from services.cli.session import run_pipeline
 from services.common import rpc
 from services.simulator.city import simulate
-from tests.services_in_process import SetClock, in_process
+from tests.services_in_process import SetClock, import_city, in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import ledger_pb2 as pb
 
@@ -25,10 +23,7 @@ def services(chdb_engine, chdb_path, tmp_path_factory):
     clock = SetClock()
     clock.now_ms = int(datetime(2026, 6, 30, tzinfo=UTC).timestamp() * 1000)
     with in_process(chdb_path, folder, "ledger", clock, follow=False) as running:
-        for kind, name in FILES:
-            for line, table in importing.read_tables(folder / "city" / name):
-                path = folder / "city" / name
-                KINDS[kind](running.stubs, path, line, table, {}, importing.Tally())
+        import_city(running, folder / "city")
         run_pipeline(running.stubs, clock.now_ms, lambda step: None)
         yield running
 

@@ -6,12 +6,10 @@ import grpc
 import pytest
 
 from services.cli import importing
-from services.cli.demo import FILES
-from services.cli.kinds import KINDS
 from services.common import operations, rpc
 from services.common.numbering import parse
 from services.simulator.city import simulate
-from tests.services_in_process import SetClock, in_process
+from tests.services_in_process import SetClock, import_city, in_process
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
 
@@ -32,10 +30,7 @@ def services(chdb_engine, chdb_path, city, tmp_path_factory):
     clock = SetClock()
     clock.now_ms = int(datetime(2026, 6, 30, tzinfo=UTC).timestamp() * 1000)
     with in_process(chdb_path, folder, "similar", clock, follow=False) as running:
-        for kind, name in FILES:
-            for line, table in importing.read_tables(city / name):
-                path = city / name
-                KINDS[kind](running.stubs, path, line, table, {}, importing.Tally())
+        import_city(running, city)
         build(running)
         yield running
 
