@@ -118,9 +118,7 @@ class Publisher:
                 changed = snapshot.moved(before, rows)
                 if is_behind:  # what was touched since stands, and is judged anew from the cursor
                     newer = queries.first_beyond(self._store, cursor)
-                    changed = changed[
-                        ~snapshot.changed_from(before, rows["number"][changed], newer)
-                    ]
+                    changed &= ~snapshot.changed_from(before, rows["number"], newer)
                     as_of_ms = before.as_of_ms
                 rows = {name: column[changed] for name, column in rows.items()}
                 self.last_churn = snapshot.churn(before, rows)
