@@ -114,7 +114,7 @@ check: $(STATE)/protos $(STATE)/tools ## style, types, API rules
 	@$(PY) -m tests.api_compatibility $(VENV)/bin/buf $(STATE)
 	@$(PY) -m tests.licences
 
-audit: $(STATE)/venv ## known weaknesses of what is pinned; asks pypi.org, so it needs the network
+audit: $(STATE)/venv ## known weaknesses of what is pinned; needs the network
 	@$(PY) -m venv $(STATE)/audit
 	@$(STATE)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@for file in requirements requirements-dev requirements-bench requirements-image; do \

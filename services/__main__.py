@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -33,6 +32,7 @@ from services.arbitration.notices.courier import Courier
 from services.arbitration.referrals import server as referrals
 from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
+from services.common.ending import Ending
 from services.common.errors import (
     DomainError,
     InvalidArgument,
@@ -358,9 +358,7 @@ def store_of(application: Application) -> Store:
     return application._store
 
 
-def started(
-    configuration: Configuration, names: Sequence[str], stop: threading.Event
-) -> Application | None:
+def started(configuration: Configuration, names: Sequence[str], stop: Ending) -> Application | None:
     """The services, once a store of other processes answers; None if told to stop before.
 
     Raises:
@@ -449,9 +447,7 @@ def main(names: Sequence[str]) -> int:
             configuration.health_address,
             configuration.drain_s,
         )
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
+    stop = Ending()
     log.info("zhengming %s begins", described())
     try:
         configuration = environment(os.environ)

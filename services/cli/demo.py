@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +18,7 @@ from services.cli.evaluate import evaluate
 from services.cli.kinds import KINDS
 from services.cli.session import Stubs, run_pipeline
 from services.common import rpc
+from services.common.ending import Ending
 from services.configuration import environment
 from services.simulator.city import simulate
 from zhengming.reputation.v1 import reputation_pb2
@@ -141,7 +140,4 @@ def _stay(console: Console, address: str, pages: str, folder: Path) -> None:
         "stop with Ctrl-C",
         highlight=False,
     )
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
-    stop.wait()
+    Ending().wait()

@@ -8,11 +8,12 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from services.common.ending import Ending
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,7 @@ def _begin(address: str, place: int, start: Starting) -> int:
 
 
 def _run(address: str, place: int, start: Starting, writable: int) -> int:
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
+    stop = Ending()
     try:
         end = start(address, place)
     except Exception as error:

@@ -52,7 +52,11 @@ class Services:
     def end(self, signum: int) -> int:
         self.channel.close()
         self.process.send_signal(signum)
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
