@@ -12,10 +12,11 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-has
 
 # What `demo` and `run` build: make run NUMBERS=50000 DAYS=90 SEED=7
 NUMBERS ?= 20000
+SCENARIO ?= smoke
 DAYS    ?= 60
 SEED    ?= 1
 
-.PHONY: help run demo test test-cluster test-containers check audit fuzz bench bench-truth bench-scoring bench-serving bench-telemetry bench-pages models proto fmt golden image lock clean
+.PHONY: help run demo test test-cluster test-containers check audit fuzz bench bench-truth bench-scoring bench-serving bench-telemetry bench-pages load models proto fmt golden image lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -73,6 +74,10 @@ $(STATE)/chromium: $(STATE)/venv
 	$(call debian,chromium fonts-noto-cjk,command -v chromium)
 	@touch $@
 
+$(STATE)/faketime: $(STATE)/venv
+	$(call debian,libfaketime,ls /usr/lib/*/faketime/libfaketimeMT.so.1)
+	@touch $@
+
 $(STATE)/promtool: $(STATE)/venv
 	$(call debian,--no-install-recommends prometheus,command -v promtool)
 	@touch $@
@@ -97,10 +102,10 @@ run: $(STATE)/protos ## simulate a city, judge every number in it, and keep serv
 demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
-test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl $(STATE)/promtool ## everything that must hold
-	@$(PY) -m pytest
+test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl $(STATE)/promtool $(STATE)/faketime ## everything that must hold
+	@$(PY) -m pytest --numprocesses=2 --dist=worksteal
 
-test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse ## two shards of two replicas; processes and a replica killed
+test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/faketime ## two shards of two replicas; processes and a replica killed
 	@$(PY) -m pytest --timeout=900 -k "not chdb" tests/store/test_cluster.py tests/store/test_lease.py \
 	  tests/store/test_migrate_together.py tests/faults tests/e2e/test_services_apart.py \
 	  tests/e2e/test_mark_to_reputation.py
@@ -138,6 +143,9 @@ bench-serving: $(STATE)/protos $(STATE)/peers ## lookups and bulk updates beside
 	$(call debian,nghttp2-client,command -v h2load)
 	@$(PY) -m loadtests.bench_serving
 	@$(PY) -m loadtests.bench_freshness
+
+load: $(STATE)/protos $(STATE)/tools ## a load scenario, SCENARIO=smoke, day, burst or soak (MINUTES=30): report in var/load
+	@$(PY) -m loadtests.load $(SCENARIO) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
 
 bench-telemetry: $(STATE)/protos $(STATE)/peers ## what telemetry costs a lookup
 	@$(PY) -m loadtests.bench_telemetry

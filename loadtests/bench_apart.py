@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from loadtests.servers import ROOT, started
-from services.__main__ import ROOT as SERVICES
+from services.application import ROOT as SERVICES
 from services.common import rpc
 from services.common.migrate import migrate_services
 from services.common.store import open_store

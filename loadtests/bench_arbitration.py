@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import ROOT
+from loadtests import bars
+from services.application import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
@@ -95,6 +96,8 @@ def main() -> None:
         taken = time.perf_counter() - began
         line(f"full pass, {marks:,} marks of {judged:,} numbers", f"{taken:.0f} s", "bar 90 s")
         line("peak memory of the process", f"{peak():.0f} MiB", "bar 4,096 MiB")
+        bars.at_most("arbitration, full pass in s", taken, 90)
+        bars.at_most("arbitration, peak memory in MiB", peak(), 4_096)
         asked = np.sort(np.random.default_rng(5).choice(numbers, TOUCHED, replace=False))
         engine.arbitrate(asked, AS_OF)
         times = []
@@ -104,6 +107,7 @@ def main() -> None:
             engine.arbitrate(asked, AS_OF)
             times.append(time.perf_counter() - began)
         line(f"{TOUCHED:,} touched numbers", f"{np.median(times):.2f} s", "bar 0.5 s")
+        bars.at_most(f"arbitration of {TOUCHED:,} touched numbers, s", float(np.median(times)), 0.5)
         store.close()
 
 

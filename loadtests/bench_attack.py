@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from services.__main__ import Application
+from loadtests import bars
+from services.application import Application
 from services.cli import exporting, importing
 from services.cli.demo import FILES
 from services.cli.evaluate import evaluate
@@ -187,6 +188,9 @@ def main() -> int:
     print("bars: flipped < 1 %, honest verdicts lost < 0.2 points")
     if given.plot:
         draw(outcomes, given.plot)
+    for name, found in outcomes.items():
+        bars.at_most(f"attack, {name}: verdicts flipped", found.flipped / found.targets, 0.01)
+        bars.at_most(f"attack, {name}: honest verdicts lost", float(np.mean(found.lost)), 0.002)
     held = [f.flipped < 0.01 * f.targets and np.mean(f.lost) < 0.002 for f in outcomes.values()]
     return 0 if all(held) else 1
 

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from loadtests import bars
+
 DAY_MS = 86_400_000
 START_MS = 1_790_006_400_000  # midnight in China
 PART = 500_000
@@ -145,6 +147,7 @@ def main() -> None:
                 f"{work:22} {rates[work] / 1e6:6.2f} M rows/s   {cpu / given.rows * 1e6:5.2f} "
                 f"CPU s per M rows   peak {peak_mib:,.0f} MiB"
             )
+        bars.note("aggregate-cdr, million rows a second", rates["aggregate-cdr"] / 1e6, 1)
         print(f"aggregate-cdr / scan   {rates['aggregate-cdr'] / rates['scan']:.2f}")
 
 

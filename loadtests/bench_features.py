@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import ROOT
+from loadtests import bars
+from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
 from services.configuration import NAMES as SERVICES
@@ -112,11 +113,13 @@ def main() -> None:
             f"{taken:.0f} s",
             f"bar {120 * count / 1e6:.0f} s",
         )
+        bars.at_most(f"features of {len(numbers):,} numbers, s", taken, 120 * count / 1e6)
         line(
             f"from {count * MARKS:,} marks and {len(numbers) * DAYS:,} behaviour rows, peak memory",
             f"{peak():,.0f} MiB",
             "bar 6,144 MiB",
         )
+        bars.at_most("features, peak memory in MiB", peak(), 6_144)
         touched(store, numbers)
         store.close()
 
@@ -133,6 +136,7 @@ def touched(store: Store, numbers: I64) -> None:
             times.append((time.perf_counter() - began) * 1_000)
         each = np.median(times) / size
         line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
+        bars.at_most(f"features of {size:,} touched, ms each", float(each), 5)
 
 
 def peak() -> float:

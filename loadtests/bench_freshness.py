@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from loadtests import bars
 from loadtests.echo_server import LARGE_MESSAGES
 from loadtests.servers import started
 from services.common.feed import files
@@ -124,6 +125,7 @@ def report(what: str, seen: dict[int, float], probes: Probes) -> None:
         print(f"{what:44} none of {missing} seen")
         return
     p50, p99 = np.percentile(delays, [50, 99])
+    bars.at_most(f"{what}, p99 in s", p99, 2)
     print(
         f"{what:44} p50 {p50:.2f} s, p99 {p99:.2f} s, most {max(delays):.2f} s  (bar p99 2 s; "
         f"{len(delays)} watched, {missing} not seen)",

@@ -7,9 +7,6 @@ services took, which other work on the machine does not stretch.
 """
 
 import argparse
-import base64
-import http.cookiejar
-import json
 import re
 import socket
 import statistics
@@ -26,64 +23,13 @@ from pathlib import Path
 
 import psutil
 
-from loadtests import page_rows, page_store
+from loadtests import bars, page_rows, page_store
 from loadtests.servers import resident_mib, started
+from loadtests.visitor import Visitor
 
 BAR_MS = 200
 WAIT_S = 120
 MARK_IDS = [f"m{i}" for i in range(100)]
-
-
-class Visitor:
-    """One person with a session."""
-
-    def __init__(self, url: str, name: str = "") -> None:
-        self._url = url
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._opener = urllib.request.build_opener(jar)
-        _, text = self.ask("/login")
-        self._csrf = _csrf(text)
-        if name:
-            self.ask("/login", {"name": name, "password": page_store.PASSWORD})
-            self._csrf = _csrf(self.ask("/taxonomy")[1])
-
-    def ask(self, path: str, form: dict[str, str] | None = None) -> tuple[float, str]:
-        """Milliseconds and text of an answer; a form is sent by POST.
-
-        Raises:
-            RuntimeError: for any status but 200.
-        """
-        body = None
-        if form is not None:
-            token = getattr(self, "_csrf", "")
-            body = urllib.parse.urlencode({**form, "csrf": token}).encode()
-        return self._timed(urllib.request.Request(self._url + path, body))
-
-    def call(self, path: str, body: object = None, name: str = "") -> tuple[float, str]:
-        """As `ask`, for HTTP/JSON; by an account if one is named."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._url}/api/v1{path}", data)
-        if name:
-            pair = base64.b64encode(f"{name}:{page_store.PASSWORD}".encode()).decode()
-            request.add_header("Authorization", f"Basic {pair}")
-        return self._timed(request)
-
-    def _timed(self, request: urllib.request.Request) -> tuple[float, str]:
-        began = time.perf_counter()
-        try:
-            with self._opener.open(request, timeout=WAIT_S) as answer:
-                text = answer.read().decode()
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(
-                f"{request.selector}: {error.code}: {error.read()[-2000:]!r}"
-            ) from None
-        return (time.perf_counter() - began) * 1000, text
-
-
-def _csrf(text: str) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', text)
-    assert found is not None
-    return found[1]
 
 
 @dataclass(frozen=True)
@@ -225,7 +171,7 @@ def run(folder: Path, rounds: int, only: str) -> int:
     """Measure, print; how many pages failed or have a median above the bar."""
     cases, referrals = page_store.sample_of(folder, 20)
     with console(folder) as (url, process):
-        people = {name: Visitor(url, name) for name, _, _ in page_store.PEOPLE}
+        people = {name: Visitor(url, name, page_store.PASSWORD) for name, _, _ in page_store.PEOPLE}
         people["holder"] = Visitor(url)
         slow = 0
         print(f"{'page':34} {'p50':>9} {'max':>9} {'processor':>10}   bar {BAR_MS} ms", flush=True)
@@ -238,7 +184,7 @@ def run(folder: Path, rounds: int, only: str) -> int:
                 print(f"{page.name:34} failed: {error}", flush=True)
                 slow += 1
                 continue
-            slow += p50 > BAR_MS
+            slow += not bars.at_most(f"page {page.name}, p50 in ms", p50, BAR_MS)
             over = "" if most <= BAR_MS else "  max above" if p50 <= BAR_MS else "  above"
             print(f"{page.name:34} {p50:6.0f} ms {most:6.0f} ms {used:7.0f} ms{over}", flush=True)
         print(f"resident memory of the services: {resident_mib(process):,.0f} MiB")

@@ -16,9 +16,8 @@ from typing import Any
 
 import grpc
 import numpy as np
-import redis
 
-from loadtests import published_state
+from loadtests import bars, published_state, redis_peer
 from loadtests.echo_server import LARGE_MESSAGES
 from loadtests.servers import proportional_mib, started
 from services.common.feed import files
@@ -61,14 +60,15 @@ def rate(call: Callable[[], Any], threads: int = THREADS) -> float:
 
 
 def beside(
-    what: str, ours: Callable[[], Any], peer: Callable[[], Any], scale: int, bar: str
+    what: str, ours: Callable[[], Any], peer: Callable[[], Any], scale: int, limit: float
 ) -> None:
     """Rates of ours and the peer in turns, and the median of their ratios."""
     ours(), peer()
     pairs = [(rate(ours), rate(peer)) for _ in range(ROUNDS)]
     mine, theirs = (statistics.median(side) * scale for side in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    line(what, f"{mine:,.0f}/s beside {theirs:,.0f}/s", f"ratio {ratio:.2f} ({bar})")
+    line(what, f"{mine:,.0f}/s beside {theirs:,.0f}/s", f"ratio {ratio:.2f} (bar {limit:g})")
+    bars.note(f"{what}, of a bare echo", ratio, limit)
 
 
 def lookups(numbers: int, folder: Path, workers: int) -> None:
@@ -82,6 +82,7 @@ def lookups(numbers: int, folder: Path, workers: int) -> None:
     line("on disk a number", f"{file.stat().st_size / numbers:.1f} bytes")
     taken = _seconds(lambda: table.open_table(file))
     line("opened and every byte checked", f"{taken:.2f} s", "bar 3 s")
+    bars.at_most(f"{numbers:,} reputations loaded, s", taken, 3)
     variables = {
         "ZHENGMING_PUBLISHED": str(published),
         "ZHENGMING_ADDRESS": "127.0.0.1:0",
@@ -102,6 +103,7 @@ def lookups(numbers: int, folder: Path, workers: int) -> None:
         line(
             f"resident memory a number, all {workers + 1} processes", f"{share:.1f} bytes", "bar 40"
         )
+        bars.at_most("resident bytes a number, all processes", share, 40)
 
 
 def _touch_all(address: str, keys: np.ndarray, connections: int) -> None:
@@ -127,6 +129,7 @@ def half_load(address: str, request: Path) -> None:
         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
         f"peak {peak:,.0f}/s (bar p99 20 ms)",
     )
+    bars.at_most("GetReputation at half of the peak, p99 in ms", p99, 20)
 
 
 def _h2load(address: str, request: Path, more: list[str]) -> tuple[float, float, float]:
@@ -183,7 +186,7 @@ def _unary_and_batch(channel: grpc.Channel, keys: np.ndarray, folder: Path) -> N
             lambda: stub.GetReputation(one()),
             lambda: echo_one(other()),
             1,
-            "bar 0.8",
+            0.8,
         )
         many, others = _cycle(batches), _cycle(batches)
         beside(
@@ -191,7 +194,7 @@ def _unary_and_batch(channel: grpc.Channel, keys: np.ndarray, folder: Path) -> N
             lambda: stub.BatchGetReputations(many()),
             lambda: echo_batch(others()),
             1000,
-            "bar 0.8",
+            0.8,
         )
 
 
@@ -208,12 +211,23 @@ def _cycle(items: list[Any]) -> Callable[[], Any]:
 
 
 def _columns(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
-    asked = np.random.default_rng(2).choice(keys, 200_000).astype("<i8")
+    asked = np.random.default_rng(2).choice(keys, 200_000, replace=False).astype("<i8")
     request = pb.LookupColumnsRequest(number_keys=asked.tobytes())
-    stub.LookupColumns(request)
-    taken = [_seconds(lambda: stub.LookupColumns(request)) for _ in range(9)]
-    figure = len(asked) / statistics.median(taken) / 1e6
-    line("LookupColumns, 200,000 a call, one client", f"{figure:.1f} M numbers/s", "bar 5")
+    values = stub.LookupColumns(request).values
+    with redis_peer.started() as peer:
+        peer.fill(asked, values)
+        if peer.lookup(asked) != values:
+            raise RuntimeError("the peer holds other values")
+        pairs = [
+            (_seconds(lambda: stub.LookupColumns(request)), _seconds(lambda: peer.lookup(asked)))
+            for _ in range(9)
+        ]
+        line("Redis, the same keys and values", f"{peer.bytes_a_number():.1f} bytes a number")
+    ours, theirs = (len(asked) / statistics.median(side) / 1e6 for side in zip(*pairs, strict=True))
+    line("LookupColumns, 200,000 a call, one client", f"{ours:.1f} M numbers/s", "bar 5")
+    bars.note("LookupColumns, million numbers a second", ours, 5)
+    ratio = statistics.median(other / own for own, other in pairs)
+    line("Redis MGET, pipelined", f"{theirs:.2f} M numbers/s", f"ours is {ratio:.0f} times it")
 
 
 def _private(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
@@ -233,6 +247,7 @@ def bulk(numbers: int, folder: Path) -> None:
     path = folder / "snapshot.parquet"
     taken = _seconds(lambda: files.write_rows(rows, str(path)))
     line("snapshot written", f"{len(rows) / taken / 1e6:.1f} M numbers/s", "bar 2")
+    bars.note("snapshot written, million numbers a second", len(rows) / taken / 1e6, 2)
     taken = _seconds(lambda: files.read_rows(str(path)))
     line("snapshot read and checked", f"{len(rows) / taken / 1e6:.1f} M numbers/s")
     size, bound = path.stat().st_size, entropy_bytes(rows)
@@ -241,6 +256,7 @@ def bulk(numbers: int, folder: Path) -> None:
         f"{size / len(rows):.2f} bytes a row",
         f"{size / bound:.2f} of the entropy bound {bound / len(rows):.2f} (bar 1.3)",
     )
+    bars.at_most("size of the snapshot, of its entropy bound", size / bound, 1.3)
     digest = Digest.of(rows)
     taken = _seconds(lambda: Digest.of(rows))
     plain = _seconds(lambda: hashlib.sha256(rows.tobytes()).digest())
@@ -255,6 +271,7 @@ def bulk(numbers: int, folder: Path) -> None:
         f"{delta:,} bytes",
         f"{delta / size:.2%} of the snapshot (bar 2 %)",
     )
+    bars.at_most("update after 1 % changed, of the snapshot", delta / size, 0.02)
     none = np.zeros(0, dtype=np.int64)
     taken = _seconds(lambda: digest.updated(updated(rows, none, changed), changed["number"]))
     line("the same applied and verified", f"{taken:.2f} s")
@@ -275,36 +292,6 @@ def entropy_bytes(rows: Rows) -> float:
     return bits / 8
 
 
-def against_redis(numbers: int) -> None:
-    """MGET of a Redis server of our own, pipelined, the same keys and values of 8 bytes."""
-    keys = [str(key) for key in published_state.numbers(min(numbers, 200_000)).tolist()]
-    with tempfile.TemporaryDirectory() as folder:
-        socket = f"{folder}/redis"
-        command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", ""]
-        with subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL) as server:
-            try:
-                client = _redis(socket)
-                client.mset(dict.fromkeys(keys, b"12345678"))
-                taken = statistics.median(_seconds(lambda: client.mget(keys)) for _ in range(5))
-            finally:
-                server.terminate()
-    line("Redis MGET through its client", f"{len(keys) / taken / 1e6:.2f} M numbers/s")
-
-
-def _redis(socket: str) -> redis.Redis:
-    """A client of the server, as soon as it answers."""
-    client, until = redis.Redis(unix_socket_path=socket), time.monotonic() + 20
-    while True:
-        try:
-            client.ping()
-        except redis.ConnectionError:
-            if time.monotonic() > until:
-                raise
-            threading.Event().wait(0.05)
-        else:
-            return client
-
-
 def _seconds(call: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     call()
@@ -321,7 +308,6 @@ def main() -> None:
         lookups(chosen.numbers, Path(folder), chosen.workers)
         if chosen.bulk_numbers:
             bulk(chosen.bulk_numbers, Path(folder))
-    against_redis(chosen.numbers)
 
 
 if __name__ == "__main__":

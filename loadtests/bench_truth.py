@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loadtests import bars
 from services.arbitration.truth import UNKNOWN, DawidSkene, LabelArbiter, tabulate
 from services.arbitration.truth.calibration import expected_calibration_error
 
@@ -149,6 +150,9 @@ def quality(gold_count: int, live: bool) -> bool:
         )
     worst = min(ours[s].accuracy - majority[s].accuracy for s in ours)
     best_mean = max(_mean(scores, "accuracy") for scores in full.values())
+    bars.note("truth, mean accuracy beside the best peer's", _mean(ours, "accuracy"), best_mean)
+    bars.note("truth, worst gap to the majority", worst, -0.01)
+    bars.at_most("truth, mean ECE", _mean(ours, "ece"), 0.09)
     held = _mean(ours, "accuracy") > best_mean and worst >= -0.01 and _mean(ours, "ece") <= 0.09
     if gold_count:
         rest, every = np.mean(with_gold, axis=0)
@@ -156,6 +160,8 @@ def quality(gold_count: int, live: bool) -> bool:
             f"\nwith {gold_count} gold tasks a set, 3 draws: mean ECE {every:.3f} over all tasks, "
         )
         print(f"{rest:.3f} over those that were not given (<= 0.05)")
+        bars.at_most(f"truth with {gold_count} gold tasks, mean ECE over all tasks", every, 0.05)
+        bars.at_most(f"truth with {gold_count} gold tasks, over those not given", rest, 0.05)
         held = held and every <= 0.05
     return held
 
@@ -275,6 +281,8 @@ def scale(n_answers: int) -> bool:
     behind = peer["log_likelihood"] - ours["log_likelihood"]
     print(f"{faster:.1f} x faster (>= 10), {less:.2f} of its memory (<= 0.33), ", end="")
     print(f"likelihood behind by {behind:.6f} an answer")
+    bars.note("Dawid-Skene, times as fast as crowd-kit", faster, 10)
+    bars.at_most("Dawid-Skene, memory beside crowd-kit", less, 1 / 3)
     return faster >= 10 and less <= 1 / 3 and behind <= 1e-4
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from loadtests import dispute_rows, page_rows
-from services.__main__ import ROOT, Application
+from services.application import ROOT, Application
 from services.arbitration.disputes import queries as dispute_queries
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.disputes.words import State as DisputeState

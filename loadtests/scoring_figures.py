@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
+from loadtests.bars import Bar
 from services.scoring import domain
 
 Floats = npt.NDArray[np.float64]
@@ -35,21 +36,6 @@ class Scored:
 
     name: str
     probability: Floats
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A figure against its limit."""
-
-    text: str
-    value: float
-    limit: float
-    at_least: bool = True
-
-    @property
-    def held(self) -> bool:
-        """Whether the figure is on the right side of its limit."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 from loadtests import scoring_figures as figures
+from loadtests.bars import Bar
 from loadtests.scoring_figures import Evaluation, Floats
 
 METRICS = (
@@ -42,7 +43,7 @@ svg{width:100%;height:auto;display:block}svg text{font-size:11px;fill:var(--mute
 """
 
 
-def page(evaluations: Sequence[Evaluation], ratios: Sequence[figures.Bar], when: datetime) -> str:
+def page(evaluations: Sequence[Evaluation], ratios: Sequence[Bar], when: datetime) -> str:
     """The whole file."""
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -91,7 +92,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -
     )
 
 
-def _bars(bars: Sequence[figures.Bar]) -> str:
+def _bars(bars: Sequence[Bar]) -> str:
     if not bars:
         return ""
     rows = [

@@ -13,9 +13,10 @@ import lightgbm as lgb
 import numpy as np
 
 from loadtests import scoring_figures as figures
-from loadtests.scoring_figures import Bar, Evaluation, Flags, Floats, Scored
+from loadtests.bars import Bar
+from loadtests.scoring_figures import Evaluation, Flags, Floats, Scored
 from loadtests.scoring_sets import PLAIN, PLAIN_TREES
-from services.__main__ import Application, store_of
+from services.application import Application, store_of
 from services.cli.session import Stubs
 from services.common import operations, rpc
 from services.common.numbering.kinds import Kind

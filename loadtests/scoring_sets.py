@@ -11,7 +11,8 @@ import pyarrow as pa
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from loadtests import scoring_figures as figures
-from loadtests.scoring_figures import Bar, Evaluation, Flags, Floats, Scored
+from loadtests.bars import Bar
+from loadtests.scoring_figures import Evaluation, Flags, Floats, Scored
 from services.cli.model import read_edges, read_texts
 from services.scoring.tables.columns import encode, encode_label, plan_columns
 from services.scoring.tables.estimator import TableClassifier

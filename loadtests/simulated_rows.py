@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from services.__main__ import Application, store_of
+from services.application import Application, store_of
 from services.cli import importing
 from services.cli.demo import FILES
 from services.cli.kinds import KINDS

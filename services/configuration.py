@@ -10,6 +10,7 @@ from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
 from services.common.lease import TTL_S
 from services.common.telemetry import Settings
+from services.reputation.currency import STALE_S
 from services.reputation.publisher import MAX_CHURN
 
 MAX_DRAIN_S = 300.0
@@ -39,6 +40,7 @@ class Configuration:
         drain_s: seconds between SIGTERM, when the process says that it is not ready any more, and
             the end of its calls: callers need a while to hear of it.
         private_notices: notices may go to private addresses and over http: tests, laptops.
+        stale_s: age of what is published from which on answers are marked stale.
         lease_s: seconds without a sign of life after which another process takes over.
         advertised: where other processes of a service reach this one; "": where it listens.
         telemetry: what this process tells of itself, and to whom.
@@ -59,6 +61,7 @@ class Configuration:
     max_churn: float = MAX_CHURN
     identity: Identity = field(default_factory=Identity)
     private_notices: bool = False
+    stale_s: float = STALE_S
     lease_s: float = TTL_S
     advertised: str = ""
     health_address: str = ""
@@ -93,6 +96,7 @@ def environment(variables: Mapping[str, str]) -> Configuration:
         workers=int(_number(variables, "ZHENGMING_WORKERS", 1.0, 256)),
         identity=Identity.read(variables),
         private_notices=variables.get("ZHENGMING_PRIVATE_NOTICES", "0") == "1",
+        stale_s=_number(variables, "ZHENGMING_STALE_S", STALE_S, 86_400.0),
         lease_s=_number(variables, "ZHENGMING_LEASE_S", TTL_S, 3600.0),
         advertised=variables.get("ZHENGMING_ADVERTISED", ""),
         health_address=variables.get("ZHENGMING_HEALTH_ADDRESS", ""),

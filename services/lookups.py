@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 from services.common import rpc_loop, workers
@@ -19,12 +20,27 @@ from services.common.taxonomy import standard
 from services.common.telemetry import Settings, open_telemetry
 from services.common.telemetry.logs import log_as_json
 from services.reputation import lookup
+from services.reputation.currency import STALE_S
 from services.reputation.following import FollowedState
 
 PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
 GRACE_S = 20.0
 _EXAMPLE = "+8613800138000"
+_ALLOCATION = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
+    "MALLOC_ARENA_MAX": "2",
+}
+"""For glibc (mallopt(3)): most of what large messages took is given back, not kept for the next."""
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Hides pandas: pyarrow would load it with its first array, 30 MB that no lookup uses."""
+
+    def find_spec(self, fullname: str, *_unused: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("a lookup process does without pandas", name=fullname)
 
 
 def starting(
@@ -33,13 +49,14 @@ def starting(
     settings: Settings,
     health_address: str = "",
     drain_s: float = 0.0,
+    stale_s: float = STALE_S,
 ) -> workers.Starting:
     """How a process begins that answers from a folder which another process writes."""
 
     def start(address: str, place: int) -> Callable[[], None]:
         door = HealthDoor(health_address, shared=True)
         telemetry = open_telemetry(settings.of_process(place), "lookup")
-        followed = FollowedState(folder)
+        followed = FollowedState(folder, stale_s)
         followed.poll()
         followed.start(PAUSE_S)
         servicer = lookup.LookupServicer(followed)
@@ -52,6 +69,7 @@ def starting(
             guard,
             shared=True,
             watch=telemetry.interceptor(),
+            count=telemetry.count,
         )
         telemetry.observe("published", lambda: lookup.published_values(followed), 5.0)
         telemetry.start()
@@ -75,15 +93,25 @@ def starting(
     return start
 
 
-def main(
-    folder: str, address: str, count: str, health_address: str = "", drain_s: str = "0"
-) -> int:
-    """Serve until SIGTERM or SIGINT."""
-    log_as_json()
-    # What every process needs is loaded once and shared.
+def load_shared() -> None:
+    """Load what every process needs, once."""
+    sys.meta_path.insert(0, _WithoutPandas())
     standard.load()
     parse(_EXAMPLE)
     parse_column([_EXAMPLE])
+
+
+def main(
+    folder: str,
+    address: str,
+    count: str,
+    health_address: str = "",
+    drain_s: str = "0",
+    stale_s: str = str(STALE_S),
+) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    log_as_json()
+    load_shared()
     identity = Identity.read(os.environ)
     try:
         identity.check(address)
@@ -91,18 +119,20 @@ def main(
     except DomainError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
-    begin = starting(Path(folder), identity, settings, health_address, float(drain_s))
+    begin = starting(
+        Path(folder), identity, settings, health_address, float(drain_s), float(stale_s)
+    )
     return workers.serve(address, int(count), begin)
 
 
 def replace_process(
-    folder: Path, address: str, count: int, health_address: str, drain_s: float
+    folder: Path, address: str, count: int, health_address: str, drain_s: float, stale_s: float
 ) -> None:
     """Become such a process, without what this one has loaded."""
     arguments = [sys.executable, "-m", "services.lookups", str(folder), address, str(count)]
-    arguments += [health_address, str(drain_s)]
+    arguments += [health_address, str(drain_s), str(stale_s)]
     sys.stdout.flush()
-    os.execv(sys.executable, arguments)
+    os.execve(sys.executable, arguments, {**_ALLOCATION, **os.environ})
 
 
 if __name__ == "__main__":

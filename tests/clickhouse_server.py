@@ -1,5 +1,6 @@
 """A real clickhouse-server on loopback ports of its own, in a temporary directory."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -18,6 +19,11 @@ BINARY = "clickhouse-server"
 _END_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
+_PORTS_EACH = 1_500
+_FIRST_PORT = 20_000 + _PORTS_EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_ports = itertools.islice(
+    itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS_EACH)), os.getpid() % _PORTS_EACH, None
+)
 
 _CONFIG = """<?xml version="1.0"?>
 <yandex>
@@ -84,12 +90,20 @@ def ensure_installed() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports
+    """Loopback ports that were free a moment ago; none is given twice.
+
+    They lie below those that the kernel gives to whoever asks for any, and each worker of the tests
+    has its own, so that nobody else takes them in between.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_ports)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        found.append(port)
+    return found
 
 
 class ClickHouseServer:
@@ -120,6 +134,11 @@ class ClickHouseServer:
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def url(self, database: str = "default") -> str:
         """The store URL of a database on this server."""

@@ -1,7 +1,9 @@
 """A ClickHouse cluster with ZooKeeper on loopback: real servers in directories of their own."""
 
+import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -44,7 +46,17 @@ class ZooKeeper:
         self.port, self._admin = free_ports(2)
 
     def __enter__(self) -> Self:
-        """Start and wait until it listens."""
+        """See `start`."""
+        return self.start()
+
+    def kill(self) -> None:
+        """SIGKILL; what it has noted stays."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def start(self) -> Self:
+        """Start and wait until it serves: it listens before, and a ClickHouse server of 18.16 that
+        meets it then may end with a segmentation fault."""
         configuration = self.root / "zoo.cfg"
         configuration.write_text(
             f"tickTime=500\ninitLimit=10\nsyncLimit=5\ndataDir={self.root / 'data'}\n"
@@ -60,14 +72,20 @@ class ZooKeeper:
             )  # fmt: skip
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            if self._serves():
                 return self
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    log = (self.root / "console.log").read_text(errors="replace")
-                    raise RuntimeError(f"zookeeper did not start: {log[-2000:]}") from None
-                time.sleep(0.1)
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                log = (self.root / "console.log").read_text(errors="replace")
+                raise RuntimeError(f"zookeeper did not start: {log[-2000:]}")
+            time.sleep(0.1)
+
+    def _serves(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"srvr")
+                return b"Mode:" in connection.makefile("rb").read()
+        except OSError:
+            return False
 
     def __exit__(
         self,
@@ -76,8 +94,8 @@ class ZooKeeper:
         trace: TracebackType | None,
     ) -> None:
         """Stop, and delete the directory."""
-        os.killpg(self._process.pid, 9)
-        self._process.wait()
+        if self._process.poll() is None:
+            self.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -86,6 +104,7 @@ class Cluster:
 
     Attributes:
         servers: [shard][replica].
+        keeper: their ZooKeeper.
     """
 
     def __init__(self, shards: int = 2, replicas: int = 1) -> None:
@@ -96,7 +115,7 @@ class Cluster:
     def __enter__(self) -> Self:
         """Start ZooKeeper and the servers."""
         with ExitStack() as stack:
-            keeper = stack.enter_context(ZooKeeper())
+            keeper = self.keeper = stack.enter_context(ZooKeeper())
             self.servers = [
                 [ClickHouseServer() for _ in range(self._replicas)] for _ in range(self._shards)
             ]
@@ -131,6 +150,12 @@ class Cluster:
     ) -> None:
         """Stop all."""
         self._stack.__exit__(kind, error, trace)
+
+    def begin_again(self) -> None:
+        """Start the servers that have ended, as whoever keeps them running would."""
+        for server in itertools.chain.from_iterable(self.servers):
+            if not server.is_running:
+                server.start()
 
     def url(self, database: str) -> str:
         """The store URL of a database on the whole cluster."""

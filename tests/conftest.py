@@ -1,5 +1,6 @@
 """Fixtures that every test folder may take."""
 
+import pytest
 from hypothesis import settings
 
 from tests.engines import (
@@ -23,6 +24,9 @@ __all__ = [
     "either",
     "replicated",
 ]
+
+# So that failures of what it checks say what they saw.
+pytest.register_assert_rewrite("tests.faults.world")
 
 # How long an example takes is the machine's business, not a fact about the code.
 settings.register_profile("untimed", deadline=None)

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from services.__main__ import Application, store_of
+from services.application import Application, store_of
 from services.cli import importing
 from services.cli.demo import FILES
 from services.cli.kinds import KINDS

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,23 @@ def test_a_service_imports_only_itself_and_common(name):
     parts = {n.split(".")[1] for n in used if n.startswith("services.")}
 
     assert parts <= {name, "common"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SERVICES.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def test_no_module_imports_in_a_circle():
+    modules = {module_name(path): path for path in SERVICES.rglob("*.py")}
+    graph = {}
+    for name, path in modules.items():
+        used = imported(path)
+        graph[name] = {n if n in modules else n.rpartition(".")[0] for n in used} & set(modules)
+
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+    assert order.index("services.console.web") < order.index("services.console.app")
 
 
 ERRORS = ("InvalidArgument", "NotFound", "FailedPrecondition", "Unavailable", "ResourceExhausted")
@@ -78,9 +96,9 @@ def test_a_domain_does_no_io(module):
 
 def test_a_lookup_process_loads_neither_a_store_nor_a_model():
     script = (
-        "import sys, services.lookups;"
-        "print(*{'chdb', 'lightgbm', 'faiss', 'scipy', 'sklearn', 'clickhouse_driver', 'flask'}"
-        " & set(sys.modules))"
+        "import sys, services.lookups; services.lookups.load_shared();"
+        "print(*{'chdb', 'lightgbm', 'faiss', 'scipy', 'sklearn', 'clickhouse_driver', 'flask',"
+        " 'pandas'} & set(sys.modules))"
     )
 
     found = subprocess.run(

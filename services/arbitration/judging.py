@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.arbitration import domain
+from services.arbitration.chunks import by_chunk
 from services.arbitration.honesty import LEVELS, QUARANTINE
-from services.arbitration.learning import by_chunk
 from services.arbitration.reading import Context
 from services.arbitration.weighing import Weighed, weigh_by
 from services.common.places import groups, place

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.arbitration.domain import DAY_MS, F64, I64, Accuracies, Marks, Vocabulary
-from services.arbitration.learning import Gold, others_say
+from services.arbitration.gold import Gold
+from services.arbitration.others import others_say
 from services.arbitration.weighing import weigh_by
 
 WEEK_MS = 7 * DAY_MS

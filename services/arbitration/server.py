@@ -10,24 +10,28 @@ from google.longrunning import operations_pb2
 from services.arbitration import queries
 from services.arbitration.disputes.queries import source_outcomes
 from services.arbitration.engine import Engine
-from services.arbitration.judging import Arbitrated
+from services.arbitration.posterior_wire import posterior_columns, posteriors
 from services.arbitration.prior import Told
 from services.common import rpc
 from services.common.clock import Clock
-from services.common.errors import DomainError, InvalidArgument, NotFound
+from services.common.errors import DomainError, InvalidArgument, NotFound, out_of_range
 from services.common.intervals import wilson
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
 from services.common.taxonomy import standard
 from services.common.times import checked_ms, epoch_ms
-from services.common.wire import as_of_ms, category_code, category_id, check_batch, sorted_keys
+from services.common.wire import (
+    as_of_ms,
+    category_code,
+    check_batch,
+    run_of,
+    sorted_keys,
+)
 from zhengming.arbitration.v1 import arbitration_pb2 as pb
 from zhengming.arbitration.v1 import arbitration_pb2_grpc as pb_grpc
 
 MAX_BATCH = 10_000
-MIN_PROBABILITY = 0.01
-MAX_EVIDENCE = 20
 
 Touch = Callable[[Sequence[int]], None]
 """Has numbers published anew; raises Unavailable when that could not be told."""
@@ -50,46 +54,24 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         keys, place = sorted_keys(request.number_keys)
         told = _told(request, keys)
         found, run = self._engine.arbitrate(keys, as_of_ms(request, self._clock), told)
-        names = self._engine.label_names()
-        messages = [self._to_wire(found, i) for i in range(len(keys))]
-        held = found.suspicions
-        for row, key in zip(
-            np.searchsorted(found.numbers, held["number"]).tolist(),
-            held["mark_key"].tolist(),
-            strict=True,
-        ):
-            messages[row].quarantined_mark_keys.append(key)
-        evidence = found.evidence
-        at = np.searchsorted(found.numbers, evidence["number"])
-        for row in np.argsort(-np.abs(evidence["log_odds"]), kind="stable").tolist():
-            message = messages[at[row]]
-            if len(message.evidence) >= MAX_EVIDENCE:
-                continue
-            source, label = names[int(evidence["label"][row])]
-            item = message.evidence.add(
-                source=source,
-                label=label,
-                category=category_code(self._engine.meaning_of(int(evidence["label"][row]))),
-                mark_count=int(evidence["mark_count"][row]),
-                weight=float(evidence["weight"][row]),
-                log_odds=float(evidence["log_odds"][row]),
-            )
-            item.last_mark_time.FromMilliseconds(int(evidence["last_mark_ms"][row]))
-        return pb.BatchArbitrateResponse(
-            posteriors=[messages[i] for i in place.tolist()],
-            accuracy_run_id=str(run) if run else "",
-        )
+        answer = pb.BatchArbitrateResponse(accuracy_run_id=str(run) if run else "")
+        if request.as_columns:
+            answer.columns.CopyFrom(posterior_columns(found, place))
+        else:
+            names = self._engine.label_names()
+            messages = posteriors(found, names, self._engine.meaning_of)
+            answer.posteriors.extend(messages[i] for i in place.tolist())
+        return answer
 
     def RunArbitration(
         self, request: pb.RunArbitrationRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start a full pass."""
-        if not request.run_id.isdigit():
-            raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
+        run = run_of(request.run_id)
         as_of = as_of_ms(request, self._clock)
 
         def work() -> pb.RunArbitrationResponse:
-            numbers, marks, iterations = self._engine.run(int(request.run_id), as_of, self._clock())
+            numbers, marks, iterations = self._engine.run(run, as_of, self._clock())
             return pb.RunArbitrationResponse(
                 number_count=numbers, mark_count=marks, iteration_count=iterations
             )
@@ -190,30 +172,6 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
             self._touch([int(number) for number in columns[0]])
         return pb.SubmitDecisionsResponse(results=results)
 
-    def _to_wire(self, found: Arbitrated, i: int) -> pb.Posterior:
-        counts = {name: int(column[i]) for name, column in found.counts.items()}
-        message = pb.Posterior(
-            number_key=int(found.numbers[i]),
-            effective_sources=float(found.effective_sources[i]),
-            reporter_count=counts["reporter_count"],
-            mark_count=counts["mark_count"],
-            former_mark_count=counts["former_mark_count"],
-            quarantined_mark_count=counts["quarantined_count"],
-            epoch=counts["epoch"],
-        )
-        for category, probability in zip(found.categories[i], found.probabilities[i], strict=True):
-            if probability >= MIN_PROBABILITY:
-                message.distribution.add(
-                    category=category_code(int(category)), probability=float(probability)
-                )
-        for name in ("epoch_start", "first_mark", "last_mark"):
-            if counts[f"{name}_ms"]:
-                getattr(message, f"{name}_time").FromMilliseconds(counts[f"{name}_ms"])
-        if found.decided_category[i] >= 0:
-            message.decided_by = found.decided_by[i]
-            message.decided_category = category_code(int(found.decided_category[i])) or "CLEARED"
-        return message
-
 
 def _told(request: pb.BatchArbitrateRequest, keys: npt.NDArray[np.int64]) -> Told | None:
     """What the request says of the behaviour of its numbers; None: nothing.
@@ -222,7 +180,7 @@ def _told(request: pb.BatchArbitrateRequest, keys: npt.NDArray[np.int64]) -> Tol
         keys: the distinct numbers, ascending.
 
     Raises:
-        InvalidArgument: COLUMN_LENGTH_MISMATCH.
+        InvalidArgument: COLUMN_LENGTH_MISMATCH, FIELD_OUT_OF_RANGE, CATEGORY_UNKNOWN.
     """
     width, count = len(request.prior_classes), len(request.number_keys)
     if len(request.prior_log_ratios) != width * count:
@@ -238,7 +196,10 @@ def _told(request: pb.BatchArbitrateRequest, keys: npt.NDArray[np.int64]) -> Tol
         return None
     values = np.array(request.prior_log_ratios, dtype=np.float32).reshape(count, width)
     first = np.unique(np.array(request.number_keys, dtype=np.int64), return_index=True)[1]
-    classes = tuple(category_id(code) for code in request.prior_classes)
+    if not np.isfinite(values).all():
+        raise out_of_range("prior_log_ratios", "NaN or infinite", "finite")
+    known = standard.load()
+    classes = tuple(known.category(code).id if code else 0 for code in request.prior_classes)
     return Told(classes, keys, values[first])
 
 

@@ -113,6 +113,7 @@ def _read(path: Path, names: tuple[str, ...], rejects: Rejects) -> tuple[pa.Tabl
     try:
         if path.suffix == ".parquet":
             table = pyarrow.parquet.read_table(path)
+            table.validate(full=True)  # it may hold texts that are no UTF-8
         else:
             # One thread, so that a row of the wrong width can be named by its line.
             table = pyarrow.csv.read_csv(
@@ -135,7 +136,7 @@ def _read(path: Path, names: tuple[str, ...], rejects: Rejects) -> tuple[pa.Tabl
                     column=name,
                 )
         table = pa.table([_text(table[name]) for name in names], list(names))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         cause = str(error).splitlines()[0][:200]
         raise InvalidArgument(
             "FILE_UNREADABLE", f"cannot read {path.name}: {cause}", file=path.name, cause=cause

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.cli.target import Target, show
 from services.common.clock import wall_clock_ms
 from services.common.migrate import migrate_services

@@ -12,7 +12,7 @@ import grpc
 from rich.console import Console
 from rich.table import Table
 
-from services.__main__ import Application
+from services.application import Application
 from services.cli import exporting, importing
 from services.cli.evaluate import evaluate
 from services.cli.kinds import KINDS

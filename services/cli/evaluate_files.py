@@ -17,27 +17,34 @@ pc: Any = pyarrow.compute  # its stubs refuse columns of unknown type
 
 
 def read_texts(path: Path, required: tuple[str, ...]) -> pa.Table:
-    """A CSV (gzip by its ending) or Parquet file with every column as text."""
+    """A CSV (gzip by its ending) or Parquet file with every column as text.
+
+    Raises:
+        InvalidArgument: FILE_UNREADABLE, COLUMN_MISSING.
+    """
     try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        else:
-            with pa.input_stream(str(path)) as stream:
-                names = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").strip()
-            columns = [name.strip('"') for name in names.split(",")]
-            options = pacsv.ConvertOptions(
-                column_types={name: pa.string() for name in columns}, strings_can_be_null=False
-            )
-            table = pacsv.read_csv(path, convert_options=options)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        table = pq.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
+        table.validate(full=True)  # Parquet may hold texts that are no UTF-8
+        names = table.column_names
+        texts = [pc.fill_null(table[name].cast(pa.string()), "") for name in names]
+    except (OSError, pa.ArrowException, UnicodeDecodeError, KeyError) as error:
         raise InvalidArgument("FILE_UNREADABLE", f"{path.name}: {error}", file=path.name) from error
     for name in required:
-        if name not in table.column_names:
+        if name not in names:
             raise InvalidArgument(
                 "COLUMN_MISSING", f"{path.name} has no column {name!r}", file=path.name, column=name
             )
-    texts = [pc.fill_null(table[name].cast(pa.string()), "") for name in table.column_names]
-    return pa.table(dict(zip(table.column_names, texts, strict=True)))
+    return pa.table(dict(zip(names, texts, strict=True)))
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with pa.input_stream(str(path)) as stream:
+        names = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").strip()
+    columns = [name.strip('"') for name in names.split(",")]
+    options = pacsv.ConvertOptions(
+        column_types={name: pa.string() for name in columns}, strings_can_be_null=False
+    )
+    return pacsv.read_csv(path, convert_options=options)
 
 
 def number_keys(column: Any) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.common.errors import InvalidArgument
 from services.common.times import LATEST_MS
+from services.common.wire import whole
 from services.console.referral_tables import plain
 
 ROWS = 100_000
@@ -54,6 +55,7 @@ def read_tables(path: Path, block_bytes: int = 16 << 20) -> Iterator[tuple[int, 
         if path.suffix == ".parquet":
             for batch in pyarrow.parquet.ParquetFile(path).iter_batches(ROWS):
                 table = pa.Table.from_batches([batch])
+                table.validate(full=True)  # Parquet may hold texts that are no UTF-8
                 names = [name.lower() for name in table.column_names]
                 yield line, pa.table([pc.cast(c, pa.string()) for c in table.columns], names)
                 line += len(table)
@@ -153,7 +155,8 @@ def integers(values: Sequence[str]) -> list[int]:
     """Counts, 0 for "" and -1 (rejected later) for what is no whole number."""
     known: dict[str, int] = {"": 0}
     for value in set(values) - known.keys():
-        known[value] = int(value) if value.isascii() and value.isdigit() else -1
+        number = whole(value)
+        known[value] = -1 if number is None else number
     return [known[v] for v in values]
 
 

@@ -99,6 +99,7 @@ def read_texts(path: Path) -> pa.Table:
     try:
         if path.suffix == ".parquet":
             table = pyarrow.parquet.read_table(path)
+            table.validate(full=True)  # it may hold texts that are no UTF-8
             table = pa.table([pc.cast(c, pa.string()) for c in table.columns], table.column_names)
         else:
             table = _read_csv(path)

@@ -10,7 +10,7 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
-from services.__main__ import Application
+from services.application import Application
 from services.cli.target import Target, connect
 from services.common import operations, rpc
 from services.configuration import NAMES, environment

@@ -1,6 +1,7 @@
 """A service's work that one process at a time does, and the way to that process for all others."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ import grpc
 
 from services.common import rpc
 from services.common.errors import DomainError, Unavailable
+from services.common.identity.caller import BEHALF, caller
 from services.common.lease import Fence, Lease, kept
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ class Office:
         self._works, self._connect = works, connect
         self._lease: Lease | None = None
         self._stopping = threading.Event()
+        self._is_ending = False
         self._thread: threading.Thread | None = None
         self._begun: list[Work] = []
         self._fence: Fence | None = None
@@ -122,6 +125,12 @@ class Office:
         name = f"lease-{self.lease.name}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    def end(self) -> None:
+        """Wait for no owner any more; who waits is told so. The work goes on until `stop`."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Lay the work down and give the lease up."""
@@ -159,7 +168,7 @@ class Office:
                 if address and (channel := self._reached(address)):
                     return channel
                 left = until - time.monotonic()
-                if left <= 0:
+                if left <= 0 or self._is_ending:
                     raise Unavailable(
                         "NOT_READY",
                         f"no process does the work of {self.lease.name} now; try again",
@@ -253,7 +262,7 @@ def forward(
     request: bytes,
     context: grpc.ServicerContext,
 ) -> bytes:
-    """Answer a call with what another process answers.
+    """Answer a call with what another process answers to the same caller.
 
     Raises:
         Unavailable: NOT_READY: the call was passed on already.
@@ -261,13 +270,15 @@ def forward(
     """
     if any(key == FORWARDED for key, _ in context.invocation_metadata()):
         raise Unavailable("NOT_READY", "the owner has just changed; try again", service="owner")
-    left_s = context.time_remaining()
+    left_s = rpc.time_left_s(context)
+    client = caller()
+    behalf = () if client is None else ((BEHALF, client.name.encode()),)
     call: Any = channel.unary_unary(method)
     try:
         answer: bytes = call(
             request,
-            timeout=CALL_TIMEOUT_S if left_s is None else left_s,
-            metadata=((FORWARDED, "1"),),
+            timeout=CALL_TIMEOUT_S if left_s == math.inf else left_s,
+            metadata=((FORWARDED, "1"), *behalf),
         )
     except grpc.RpcError as error:
         raise office.failed(channel, error) from error

@@ -112,15 +112,16 @@ class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] 
         begun, outcome = time.monotonic(), OK
         try:
             result.response.Pack(work())
-        except errors.DomainError as error:
-            result.error.CopyFrom(rpc.to_status_proto(error))
-            outcome = FAILED
-        except Exception:  # the caller must learn that the job is over
-            log.exception("job failed", extra={"job": job})
-            outcome = INTERNAL
-            result.error.CopyFrom(
-                status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
-            )
+        except Exception as error:  # the caller must learn that the job is over
+            told = error if isinstance(error, errors.DomainError) else rpc.not_ready(error)
+            if told is not None:
+                outcome, status = FAILED, rpc.to_status_proto(told)
+                log.warning("job failed: %s: %s", told.reason, error, extra={"job": job})
+            else:
+                code = grpc.StatusCode.INTERNAL.value[0]
+                outcome, status = INTERNAL, status_pb2.Status(code=code, message="internal error")
+                log.exception("job failed", extra={"job": job})
+            result.error.CopyFrom(status)
         self._telemetry.record(names.JOBS, time.monotonic() - begun, job, outcome)
         with self._done:
             self._operations[name] = result

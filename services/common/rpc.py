@@ -1,9 +1,10 @@
 """How gRPC servers run here: errors become statuses, health is told, a stop loses no call."""
 
 import logging
+import math
+import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from services.common import errors
+from services.common.admission import (
+    STREAMS,
+    STREAMS_IN,
+    UNARY,
+    AdmissionInterceptor,
+    Count,
+    Lane,
+    Size,
+)
 from services.common.identity.certificates import (
     Certificates,
     RenewedChannel,
@@ -27,6 +37,10 @@ DOMAIN = "zhengming"
 
 RETRY_AFTER = "retry_after_s"
 """Metadata of an error that names the seconds after which the call may succeed."""
+RETRY_S = 1.0
+"""The same for an error that says no more than that it will pass."""
+RETRY_SPREAD = 1.0
+"""Callers refused together come again spread over so many times that wait."""
 
 MAX_MESSAGE_BYTES = 64 << 20
 """Largest message either way: 200,000 marks in columns are about 20 MiB."""
@@ -36,6 +50,15 @@ OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 
+HOPELESS_S, LOOK_S = 2.0, 0.1
+
+RECONNECTING = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+)
+"""A channel looks so often for a server that went away; gRPC's own pauses grow to two minutes. They
+vary by a fifth, so that not all come at once."""
+
 SEVERAL = ("dns:", "ipv4:", "ipv6:")
 """Schemes of addresses that may stand for several servers."""
 IN_TURN = (
@@ -44,6 +67,17 @@ IN_TURN = (
 )
 CONNECTION_AGE = (("grpc.max_connection_age_ms", 300_000),)
 """A connection is begun anew after so long, so that clients find servers that came since."""
+
+HEALTH = "health"
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+SIZES = {
+    UNARY: Size(threads=16, waiting=256),
+    STREAMS: Size(threads=32, waiting=0),
+    STREAMS_IN: Size(threads=16, waiting=0),
+    HEALTH: Size(threads=2, waiting=256),
+}
+"""Lanes of every server. A stream holds its thread until it ends, so none waits for one."""
+NO_LANES: Mapping[str, str] = {}
 
 _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
@@ -55,25 +89,47 @@ _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
     (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
 )
 
+_NO_DEADLINE_S = 1e8
+"""Three years: a call without a deadline has one in hundreds of years."""
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 Registration = Callable[[grpc.Server], None]
 
 
-def to_status_proto(error: errors.DomainError) -> status_pb2.Status:
+def to_status_proto(
+    error: errors.DomainError, chance: Callable[[], float] = random.random
+) -> status_pb2.Status:
     """Turn an error into a google.rpc.Status with exactly one ErrorInfo (AIP-193).
 
-    Where the error says when to come again, a RetryInfo goes with it.
+    Where the error says when to come again, or is one that passes, a RetryInfo goes with it; its
+    delay is drawn anew each time, so that those who were refused together do not return together.
     """
     code = next(code for kind, code in _CODES if isinstance(error, kind))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status = status_pb2.Status(code=code.value[0], message=str(error))
     status.details.add().Pack(info)
-    if RETRY_AFTER in error.metadata:
+    if RETRY_AFTER in error.metadata or isinstance(error, errors.Unavailable):
+        wait_s = float(error.metadata.get(RETRY_AFTER, RETRY_S)) * (1 + RETRY_SPREAD * chance())
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromSeconds(int(error.metadata[RETRY_AFTER]))
+        retry.retry_delay.FromMilliseconds(math.ceil(wait_s * 1000))
         status.details.add().Pack(retry)
     return status
+
+
+def time_left_s(context: grpc.ServicerContext) -> float:
+    """Seconds until the caller's deadline; infinite where it set none, which gRPC does not say."""
+    left_s = context.time_remaining()
+    return left_s if left_s is not None and left_s < _NO_DEADLINE_S else math.inf
+
+
+def retry_delay_s(error: grpc.RpcError) -> float | None:
+    """How long the server asks the caller of a failed call to wait; None where it does not."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type] # an RpcError of a call is a Call
+    for detail in () if status is None else status.details:
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToMilliseconds()) / 1000
+    return None
 
 
 def to_status(error: errors.DomainError) -> Any:
@@ -96,9 +152,11 @@ def translated(error: grpc.RpcError) -> errors.DomainError:
     )
 
 
-def _not_ready(error: grpc.RpcError) -> errors.DomainError:
-    told = to_domain_error(error)
-    return told or errors.Unavailable(
+def not_ready(error: Exception) -> errors.DomainError | None:
+    """What is told where a service that this one needs is not there, or says so; else None."""
+    if not isinstance(error, grpc.RpcError) or error.code() not in _PASSING:
+        return None
+    return to_domain_error(error) or errors.Unavailable(
         "NOT_READY", "a service that this one needs does not answer; try again", service="peer"
     )
 
@@ -200,37 +258,52 @@ def _wrap(handler: Any, method: str) -> Any:
 
 def _abort(context: Any, error: Exception, method: str) -> Any:
     if isinstance(error, errors.DomainError):
-        status = to_status(error)
-        # abort_with_status is not seen by OpenTelemetry's interceptor; these two calls are.
-        context.set_trailing_metadata(status.trailing_metadata)
-        return context.abort(status.code, status.details)
+        return _refuse(context, error)
     if getattr(context, "code", lambda: None)() is not None:
         raise error  # the handler has aborted the call itself
-    if isinstance(error, grpc.RpcError) and error.code() in _PASSING:
-        # A service that this one asks is not there, or says so.
-        return _abort(context, _not_ready(error), method)
+    if told := not_ready(error):
+        return _abort(context, told, method)
     log.exception("call failed", extra={"method": method})
     return context.abort(grpc.StatusCode.INTERNAL, "internal error")
+
+
+def _refuse(context: Any, error: errors.DomainError) -> Any:
+    status = to_status(error)
+    # abort_with_status is not seen by OpenTelemetry's interceptor; these two calls are.
+    context.set_trailing_metadata(status.trailing_metadata)
+    return context.abort(status.code, status.details)
 
 
 class Running:
     """A started server."""
 
     def __init__(
-        self, server: grpc.Server, checks: health.HealthServicer, ports: Sequence[int]
+        self,
+        server: grpc.Server,
+        checks: health.HealthServicer,
+        ports: Sequence[int],
+        admission: AdmissionInterceptor,
     ) -> None:
         self.ports, self.port = tuple(ports), ports[0]
-        self._server, self._checks = server, checks
+        self._server, self._checks, self._admission = server, checks, admission
         self._stopped = threading.Event()
 
     def drain(self) -> None:
         """Tell clients to go elsewhere, and go on answering those that come."""
         self._checks.enter_graceful_shutdown()
 
-    def stop(self, grace_s: float) -> None:
-        """Tell clients to go elsewhere, finish running calls, at most for grace_s seconds."""
+    def stop(self, grace_s: float, is_hopeless: Callable[[], bool] = lambda: False) -> None:
+        """Tell clients to go elsewhere, finish running calls, at most for grace_s seconds.
+
+        Args:
+            is_hopeless: whether what runs cannot be finished, so that it gets HOPELESS_S only.
+        """
         self._checks.enter_graceful_shutdown()
-        self._server.stop(grace_s).wait()
+        ended = self._server.stop(grace_s)
+        while not ended.wait(LOOK_S):
+            if is_hopeless():
+                self._server.stop(HOPELESS_S).wait()
+        self._admission.close()
 
 
 @dataclass(frozen=True)
@@ -251,22 +324,32 @@ def start(
     doors: Sequence[Door],
     guard: grpc.ServerInterceptor | None = None,
     forwarding: grpc.ServerInterceptor | None = None,
-    workers: int = 16,
     shared: bool = False,
     watch: grpc.ServerInterceptor | None = None,
+    sizes: Mapping[str, Size] = SIZES,
+    lanes: Mapping[str, str] = NO_LANES,
+    count: Count = lambda *_: None,
 ) -> Running:
     """Serve behind one or more doors; `guard` is asked before every handler, then `forwarding`.
 
     Args:
         watch: sees every call as its caller does, before all others.
         shared: several processes listen on the port, and each gets its share of the connections.
+        sizes: of the lanes, by their names.
+        lanes: names of the lanes of methods that have one of their own.
+        count: told of each call that found no place in its lane.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
     """
+    open_lanes = {name: Lane(name, size) for name, size in {**SIZES, **sizes}.items()}
+    by_method = {_HEALTH_CHECK: open_lanes[HEALTH], **open_lanes}
+    by_method |= {method: open_lanes[name] for method, name in lanes.items()}
+    admission = AdmissionInterceptor(by_method, _refuse, count)
+    inner = (admission, watch, ErrorInterceptor(), guard, forwarding)
     server = grpc.server(
-        futures.ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-        interceptors=[i for i in (watch, ErrorInterceptor(), guard, forwarding) if i is not None],
+        open_lanes[UNARY],
+        interceptors=[i for i in inner if i is not None],
         options=[*OPTIONS, *CONNECTION_AGE, ("grpc.so_reuseport", int(shared))],
     )
     for register in registrations:
@@ -276,7 +359,7 @@ def start(
     ports = [open_door(server, door) for door in doors]
     server.start()
     checks.set("", health_pb2.HealthCheckResponse.SERVING)
-    return Running(server, checks, ports)
+    return Running(server, checks, ports, admission)
 
 
 def open_door(server: Any, door: Door) -> int:
@@ -308,7 +391,7 @@ def connect(
         certificates: what to show and whom to trust, as they are now; None: in clear.
         token: shown besides, or instead of a certificate.
     """
-    options = [*OPTIONS, *(IN_TURN if address.startswith(SEVERAL) else ())]
+    options = [*OPTIONS, *RECONNECTING, *(IN_TURN if address.startswith(SEVERAL) else ())]
     if certificates is None:
         return grpc.insecure_channel(address, options=options)
     return RenewedChannel(

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent import futures
 from typing import Any
 
 import grpc
@@ -17,7 +16,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from services.common import rpc
+from services.common.admission import Count, Lane, Size, overloaded
 from services.common.errors import DomainError, Unavailable
+from services.common.telemetry.names import SHED
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,11 @@ _FAILED = rpc_status.to_status(
     status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
 )
 START_S = 30.0
-THREADS = 4
+SLOW = Size(threads=4, waiting=64)
+"""Of the methods that run in threads. The quick ones are never refused: to refuse one costs the
+loop as much as to answer it."""
+MAX_STREAMS = 1_000
+"""Calls that one connection may have open; its further calls wait at the client."""
 
 
 class Running:
@@ -54,7 +59,11 @@ class Running:
         Raises:
             Unavailable: ADDRESS_IN_USE.
         """
-        options = [*rpc.OPTIONS, ("grpc.so_reuseport", int(shared))]
+        options = [
+            *rpc.OPTIONS,
+            ("grpc.so_reuseport", int(shared)),
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ]
         server = self._server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._checks, server)
@@ -89,6 +98,7 @@ def start(
     guard: grpc.ServerInterceptor | None = None,
     shared: bool = False,
     watch: grpc.ServerInterceptor | None = None,
+    count: Count = lambda *_: None,
 ) -> Running:
     """Serve one service of unary methods.
 
@@ -101,16 +111,17 @@ def start(
         guard: asked before every handler.
         shared: several processes listen on the port.
         watch: sees every call as its caller does, before the guard.
+        count: told of each call that found no thread.
 
     Raises:
         Unavailable: ADDRESS_IN_USE.
     """
-    pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc")
+    pool = Lane("lookups", SLOW)
     answering = {}
     for name, handler in handlers.items():
         method = f"/{service}/{name}"
         guarded = _within(handler, method, guard)
-        answering[name] = _on_loop(guarded, method, watch, quick.get(name, -1), pool)
+        answering[name] = _on_loop(guarded, method, watch, quick.get(name, -1), pool, count)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="rpc loop", daemon=True)
     thread.start()
@@ -165,7 +176,8 @@ def _on_loop(
     method: str,
     watch: grpc.ServerInterceptor | None,
     quick_bytes: int,
-    pool: futures.Executor,
+    pool: Lane,
+    count: Count,
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     inner: Callable[[Any, Any], Any] = handler.unary_unary
 
@@ -199,6 +211,10 @@ def _on_loop(
 
     async def in_thread(request: Any, context: Any) -> Any:
         call, loop = _Call(context), asyncio.get_running_loop()
+        if pool.is_full:
+            count(SHED, 1, pool.name)
+            call.status = rpc.to_status(overloaded(pool.name))
+            return await _abort(context, call)
         try:
             return await loop.run_in_executor(pool, of_call(context), request, call)
         except Exception:

@@ -20,6 +20,11 @@ def epoch_ms(time: Timestamp) -> int:
     return time.seconds * 1000 + time.nanos // 1_000_000
 
 
+def timestamp(ms: int) -> Timestamp:
+    """The Timestamp of epoch milliseconds."""
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
 def checked_ms(time: Timestamp, field: str) -> int:
     """Epoch milliseconds of a field of a request.
 

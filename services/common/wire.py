@@ -7,9 +7,35 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.clock import Clock
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, out_of_range
 from services.common.times import checked_ms
 from zhengming.reputation.v1 import reputation_pb2
+
+WHOLE_END = 1 << 63
+"""Whole numbers are below: as keys of numbers are, and as a signed column takes them."""
+_MOST_DIGITS = len(str(WHOLE_END))
+
+
+def whole(text: str) -> int | None:
+    """The number that a text writes in ASCII digits alone; None for others, and from WHOLE_END."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if number < WHOLE_END else None
+
+
+def run_of(run_id: str) -> int:
+    """The run that a request names.
+
+    Raises:
+        InvalidArgument: FIELD_REQUIRED; FIELD_OUT_OF_RANGE for what is no id of a run.
+    """
+    if not run_id:
+        raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
+    run = whole(run_id)
+    if run is None:
+        raise out_of_range("run_id", repr(run_id[:40]), "the id of a run")
+    return run
 
 
 def check_batch(count: int, maximum: int, field: str) -> None:
@@ -26,6 +52,27 @@ def check_batch(count: int, maximum: int, field: str) -> None:
             count=count,
             maximum=maximum,
         )
+
+
+def packed(values: npt.NDArray[np.floating[Any]]) -> bytes:
+    """Values as a field of bytes: little-endian float32, row by row."""
+    return values.astype("<f4", copy=False).tobytes()
+
+
+def unpacked(content: bytes, field: str) -> npt.NDArray[np.float32]:
+    """The values of a field of bytes, (n,).
+
+    Raises:
+        InvalidArgument: COLUMN_LENGTH_MISMATCH: the bytes are no whole number of values.
+    """
+    if len(content) % 4:
+        raise InvalidArgument(
+            "COLUMN_LENGTH_MISMATCH",
+            f"{field} has {len(content)} bytes, no multiple of 4",
+            field=field,
+            length=len(content),
+        )
+    return np.frombuffer(content, dtype="<f4").astype(np.float32, copy=False)
 
 
 def as_of_ms(request: Any, clock: Clock) -> int:

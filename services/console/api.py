@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 from functools import cache
@@ -16,10 +17,11 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from services.common import rpc
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, out_of_range
 from services.common.wire import check_batch, without_making
 from services.console import limits, web
 from services.console.accounts import Account
+from services.console.hashed_numbers import HEX_DIGITS, MIN_HEX_DIGITS
 from services.console.web import CALL_S, Refused, site
 from zhengming.arbitration.v1 import dispute_pb2, notice_pb2
 from zhengming.ingest.v1 import ingest_pb2, number_pb2
@@ -32,6 +34,8 @@ JUDGES = ("reviewer", "auditor", "authority")
 MAX_LOOKUPS = 1_000
 MAX_MARKS = 1_000
 REMEMBERED_S = 300
+PADDED_BYTES = 4096
+_SHA1_PREFIX = re.compile(rf"[0-9A-Fa-f]{{{MIN_HEX_DIGITS},{HEX_DIGITS}}}")
 
 M = TypeVar("M", bound=Message)
 
@@ -85,6 +89,24 @@ def reputations() -> Any:
             if result.HasField("reputation"):
                 without_making(result.reputation)
     return _answer(answer)
+
+
+@pages.post("/reputations:searchSha1")
+def reputations_by_sha1() -> Any:
+    """Look up mobile numbers by a prefix of the SHA-1 of their eleven digits, or all of it."""
+    account = _account("vendor")
+    prefix = _sha1_prefix()
+    site().limits.take(limits.BATCH, account.name)
+    found = site().hashes.find(prefix)
+    request = reputation_pb2.BatchGetReputationsRequest(numbers=found.values())
+    answer = reputation_pb2.BatchGetReputationsResponse()
+    if found:
+        answer = site().upstream.reputation.BatchGetReputations(request, timeout=CALL_S)
+    entries = []
+    for sha1, result in zip(found, answer.results, strict=True):
+        without_making(result.reputation).ClearField("number")  # who knows it has its hash
+        entries.append({"sha1": sha1, "reputation": _as_dict(result.reputation)})
+    return _padded({"entries": entries})
 
 
 @pages.post("/marks")
@@ -181,10 +203,36 @@ def subscribe() -> Any:
 
 
 def _answer(message: Message) -> Any:
-    body = json_format.MessageToDict(
+    return flask.jsonify(_as_dict(message))
+
+
+def _as_dict(message: Message) -> dict[str, Any]:
+    return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return flask.jsonify(body)
+
+
+def _padded(body: dict[str, Any]) -> Any:
+    """The body with a `padding` that makes its size a multiple of PADDED_BYTES."""
+    bare = len(flask.json.dumps({**body, "padding": ""}))
+    text = flask.json.dumps({**body, "padding": "0" * (-bare % PADDED_BYTES)})
+    return flask.Response(text, mimetype="application/json")
+
+
+def _sha1_prefix() -> str:
+    """The prefix that the body names, in small letters.
+
+    Raises:
+        InvalidArgument: BODY_INVALID or FIELD_OUT_OF_RANGE.
+    """
+    body = flask.request.get_json(silent=True)
+    if not isinstance(body, dict) or set(body) - {"sha1_prefix"}:
+        cause = "an object with sha1_prefix is meant"
+        raise InvalidArgument("BODY_INVALID", f"body is not right: {cause}", cause=cause)
+    prefix = body.get("sha1_prefix")
+    if not isinstance(prefix, str) or not _SHA1_PREFIX.fullmatch(prefix):
+        raise out_of_range("sha1_prefix", str(prefix)[:64], "4 to 40 hexadecimal digits")
+    return prefix.lower()
 
 
 def _read(message: M) -> M:

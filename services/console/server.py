@@ -9,6 +9,10 @@ from waitress.server import BaseWSGIServer
 from services.common.errors import Unavailable
 
 THREADS = 8
+CONNECTIONS = 2_000
+"""Open at a time; waitress takes 100 unless told otherwise, and then silent ones keep all out."""
+SILENT_S, LOOK_S = 30, 10
+"""After so long a connection on which nothing is under way is closed; how often that is seen to."""
 
 
 class Running:
@@ -23,7 +27,15 @@ class Running:
         host, _, port = address.rpartition(":")
         try:
             self._server: BaseWSGIServer = waitress.create_server(
-                app, host=host or "127.0.0.1", port=int(port), threads=THREADS, ident=None
+                app,
+                host=host or "127.0.0.1",
+                port=int(port),
+                threads=THREADS,
+                ident=None,
+                connection_limit=CONNECTIONS,
+                channel_timeout=SILENT_S,
+                cleanup_interval=LOOK_S,
+                asyncore_use_poll=True,  # select() ends at 1,024 descriptors
             )
         except (OSError, ValueError) as error:
             raise Unavailable(

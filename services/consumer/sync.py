@@ -1,8 +1,9 @@
 """Keeps a copy equal to the feed: a snapshot once, then what changed, every step verified."""
 
 import hashlib
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import grpc
 import numpy as np
 from google.protobuf import json_format
 
+from services.common import rpc
 from services.common.errors import DomainError, FailedPrecondition
 from services.common.feed import files
 from services.common.feed.head import Head, key_id, verify
@@ -53,6 +55,17 @@ class Progress:
     because: str = ""
     key_id: str = ""
     first_contact: bool = False
+
+
+def pause_s(
+    error: grpc.RpcError, otherwise_s: float, chance: Callable[[], float] = random.random
+) -> float:
+    """How long to wait before another try: as the server asks, else by chance around a time.
+
+    Consumers that lost a server together do not come back to it together.
+    """
+    asked_s = rpc.retry_delay_s(error)
+    return otherwise_s * (0.5 + chance()) if asked_s is None else asked_s
 
 
 class Consumer:
@@ -127,7 +140,7 @@ class Consumer:
             except grpc.RpcError as error:
                 if error.code() not in PASSING:
                     raise
-                time.sleep(RECONNECT_S)
+                time.sleep(pause_s(error, RECONNECT_S))
             try:
                 copy, progress = self.catch_up()
                 yield copy, progress
@@ -193,9 +206,9 @@ class Consumer:
                 self._fetch(offered, part)
                 break
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or attempt == ATTEMPTS - 1:
+                if error.code() not in PASSING or attempt == ATTEMPTS - 1:
                     raise
-                time.sleep(RETRY_S * 2**attempt)
+                time.sleep(pause_s(error, RETRY_S * 2**attempt))
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").digest()
         if found != offered.file_sha256:

@@ -10,7 +10,7 @@ from google.longrunning import operations_pb2
 from services.common.clock import Clock
 from services.common.operations import Operations
 from services.common.store import Store
-from services.common.wire import as_of_ms, check_batch, sorted_keys
+from services.common.wire import as_of_ms, check_batch, packed, sorted_keys
 from services.features import blocks, domain, mark_queries, queries, signals
 from services.features.alike import References
 from services.features.columns import Aggregates, columns_of
@@ -75,6 +75,8 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of))
         if as_of > self._clock() - RECENT_MS:  # else of the past, to learn from
             self._neighbours.note(keys, rows)
+        if request.packed:
+            return pb.BatchGetFeaturesResponse(names=NAMES, packed_values=packed(rows[place]))
         return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
 
     def BatchGetSignals(
@@ -139,7 +141,9 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
     def _build(self, request: pb.BuildFeaturesRequest) -> pb.BuildFeaturesResponse:
         run = queries.next_run(self._store, self._clock())
         # The cursor is taken first: what comes later is done again by the incremental path.
-        tail = self._ingest.ListChanges(ingest_pb2.ListChangesRequest(tail=True), timeout=30)
+        tail = self._ingest.ListChanges(
+            ingest_pb2.ListChangesRequest(tail=True), timeout=30, wait_for_ready=True
+        )
         as_of = as_of_ms(request, self._clock)
         count = build(self._store, run, as_of, tail.next_cursor, self._clock)
         self._wide_checked = (0, 0)

@@ -19,8 +19,10 @@ from services.features.columns import I64, Aggregates, blocks_of, columns_of
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
 from services.features.mark_sums import sums
 
-AT_ONCE = 250
-"""Numbers whose rows are read at once: a block of each may have marks on thousands of others."""
+FIRST_AT_ONCE = 250
+"""Numbers whose rows are read at first: a block of each may have marks on thousands of others."""
+ROWS_AT_ONCE = 500_000
+"""Marks that are read at once, as far as those read before tell how many a number brings."""
 
 U64 = npt.NDArray[np.uint64]
 _NO_KEYS: U64 = np.zeros(0, dtype=np.uint64)
@@ -85,14 +87,20 @@ def compute(
     """
     wide = wide or Wide.of(store, queries.wide_run(store, as_of))
     out = _NO_KEYS if excluded is None else excluded
-    parts = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
-    rows = [domain.rows(part, as_of, _aggregated(store, as_of, part, out, wide)) for part in parts]
-    return np.concatenate(rows) if rows else domain.no_rows()
+    rows, at, count = [domain.no_rows()], 0, FIRST_AT_ONCE
+    while at < len(numbers):
+        part = numbers[at : at + count]
+        found, read = _aggregated(store, as_of, part, out, wide)
+        rows.append(domain.rows(part, as_of, found))
+        at += len(part)
+        count = max(len(part) * ROWS_AT_ONCE // max(read, 1), 1)
+    return np.concatenate(rows)
 
 
 def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
-) -> domain.Aggregated:
+) -> tuple[domain.Aggregated, int]:
+    """What the numbers' rows sum to, and how many marks were read for it."""
     around = np.unique(blocks_of(numbers, BLOCK_SIZES[-1]))
     read, days, events, registered = _at_once(
         lambda: mark_queries.marks_of(store, as_of, around),
@@ -106,7 +114,7 @@ def _aggregated(
         as_of, {name: column[counts] for name, column in read.items()}, wide.volumes
     )
     marks = sums(rows.of(numbers))
-    return domain.Aggregated(
+    found = domain.Aggregated(
         marks=marks,
         epochs=epochs,
         withdrawals=mark_rows.withdrawn(read, is_withdrawal),
@@ -118,6 +126,7 @@ def _aggregated(
         return_rate=wide.return_rate,
         references=wide.references,
     )
+    return found, len(read["number"])
 
 
 def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:

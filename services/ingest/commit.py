@@ -1,6 +1,7 @@
 """Group commit: what many callers submit at once becomes one block in the store."""
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 MAX_WAITING_ROWS = 2_000_000
 """Rows that may wait for a commit before callers are turned away."""
 
+RETRY_S = 2
+"""So long a caller that was turned away is asked to wait, at least."""
+
 MAX_BLOCK_ROWS = 400_000
 """Rows of one block; a submission is never split."""
 
@@ -43,18 +47,32 @@ class Submission:
         table: a table of this service, or TOUCHES: numbers that are only listed as changed.
         columns: its columns but seq and received_ms; `number` is among them.
         names: rows of the dictionary tables `sources` and `labels` that the rows point to.
+        until: time.monotonic() after which nobody waits for the answer any more.
         done: resolved with a bool (n,): whether each row is new.
     """
 
     table: str
     columns: Columns
     names: Sequence[tuple[str, tuple[object, ...]]] = ()
+    until: float = math.inf
     done: "Future[npt.NDArray[np.bool_]]" = field(default_factory=Future)
 
     @property
     def row_count(self) -> int:
         """Rows in it."""
         return len(self.columns["number"])
+
+    def answer(self) -> npt.NDArray[np.bool_]:
+        """Wait for `done`, no longer than anybody waits for it.
+
+        Raises:
+            Unavailable: as `Committer.submit` says.
+        """
+        left_s = None if self.until == math.inf else max(self.until - time.monotonic(), 0.0)
+        try:
+            return self.done.result(left_s)
+        except TimeoutError:
+            raise too_late() from None
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,8 @@ class Committer:
 
         Raises:
             ResourceExhausted: QUEUE_FULL.
-            Unavailable: STORE_UNAVAILABLE, LEASE_LOST; the rows may or may not be there: send
-                them again.
+            Unavailable: STORE_UNAVAILABLE, LEASE_LOST, or the deadline has passed; the rows may or
+                may not be there: send them again.
         """
         rows = submission.row_count
         if rows == 0:
@@ -120,11 +138,12 @@ class Committer:
                     "QUEUE_FULL",
                     f"more than {MAX_WAITING_ROWS} rows wait to be stored; try again",
                     maximum=MAX_WAITING_ROWS,
+                    retry_after_s=RETRY_S,
                 )
             self._waiting_rows += rows
             self._since_ns.append(waiting.since_ns)
             self._waiting.put(waiting)
-        return submission.done.result()
+        return submission.answer()
 
     @property
     def last_seq(self) -> int:
@@ -160,11 +179,23 @@ class Committer:
                 except queue.Empty:
                     break
                 rows += group[-1].submission.row_count if group[-1] else 0
-            waiting = [w for w in group if w is not None]
-            if waiting:
-                self._commit_group(waiting)
+            self._take([w for w in group if w is not None])
             if group[-1] is None:
                 return
+
+    def _take(self, waiting: Sequence[_Waiting]) -> None:
+        """Commit what somebody still waits for; what is late is not begun."""
+        now = time.monotonic()
+        wanted = [w for w in waiting if w.submission.until > now]
+        for late in waiting:
+            if late.submission.until <= now:
+                late.submission.done.set_exception(too_late())
+        if wanted:
+            self._commit_group(wanted)
+        with self._lock:
+            self._waiting_rows -= sum(w.submission.row_count for w in waiting)
+            for _ in waiting:
+                self._since_ns.popleft()
 
     def _commit_group(self, waiting: Sequence[_Waiting]) -> None:
         submissions = [w.submission for w in waiting]
@@ -185,10 +216,6 @@ class Committer:
                 self._telemetry.count(names.COMMITTED, int(new.sum()), submission.table)
                 end(span)
                 submission.done.set_result(new)
-        with self._lock:
-            self._waiting_rows -= sum(s.row_count for s in submissions)
-            for _ in submissions:
-                self._since_ns.popleft()
 
     def _write(
         self, submissions: Sequence[Submission], traces: Sequence[str]
@@ -237,6 +264,11 @@ class Committer:
                 self._store, table, [row for (t, _), row in new.items() if t == table], now_ms
             )
         self._named |= new.keys()
+
+
+def too_late() -> Unavailable:
+    """The error of rows whose caller's deadline passed before they were stored."""
+    return Unavailable("STORE_UNAVAILABLE", "the deadline passed before the rows were stored")
 
 
 def _first_seen(columns: Columns) -> npt.NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """Where a submission is committed: by this process while it is the owner, else by the owner."""
 
+import math
+import time
 from typing import Any
 
 import grpc
@@ -73,13 +75,17 @@ class Committing:
             return self.here.submit(submission)
         try:
             answer = pb_grpc.IngestServiceStub(channel).CommitRows(
-                to_wire(submission), timeout=COMMIT_TIMEOUT_S
+                to_wire(submission), timeout=_timeout_s(submission)
             )
         except grpc.RpcError as error:
             raise office.failed(channel, error) from error
         return np.unpackbits(
             np.frombuffer(answer.new, np.uint8), count=submission.row_count
         ).astype(bool)
+
+
+def _timeout_s(submission: Submission) -> float:
+    return min(COMMIT_TIMEOUT_S, max(submission.until - time.monotonic(), 0.0))
 
 
 def to_wire(submission: Submission) -> pb.CommitRowsRequest:
@@ -97,8 +103,8 @@ def to_wire(submission: Submission) -> pb.CommitRowsRequest:
     return request
 
 
-def from_wire(request: pb.CommitRowsRequest) -> Submission:
-    """A submission of another process.
+def from_wire(request: pb.CommitRowsRequest, until: float = math.inf) -> Submission:
+    """A submission of another process, which waits for it until that time.monotonic().
 
     Raises:
         InvalidArgument: FIELD_OUT_OF_RANGE.
@@ -119,7 +125,7 @@ def from_wire(request: pb.CommitRowsRequest) -> Submission:
             else ("sources", (name.key, name.text))
             for name in request.names
         ]
-        return Submission(request.table, columns, names)
+        return Submission(request.table, columns, names, until)
     except (pa.ArrowException, KeyError) as error:
         raise InvalidArgument(
             "FIELD_OUT_OF_RANGE", "rows are no columns", field="rows", value="", expected=""

@@ -1,5 +1,6 @@
 """zhengming.ingest.v1 over gRPC: wire types in, validation, group commit, answers out."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
 from services.common.store import Store
 from services.common.times import epoch_ms, seconds
+from services.common.wire import whole
 from services.ingest import marks, queries, records, status
 from services.ingest.commit import TOUCHES, Submission
 from services.ingest.committing import Committing, from_wire
@@ -38,14 +40,14 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         self, request: pb.SubmitMarksRequest, context: grpc.ServicerContext
     ) -> pb.SubmitMarksResponse:
         """Answer each mark in its place."""
-        return pb.SubmitMarksResponse(results=self._submit_batch(request))
+        return pb.SubmitMarksResponse(results=self._submit_batch(request, _until(context)))
 
     def StreamMarks(
         self, requests: Iterator[pb.StreamMarksRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.StreamMarksResponse]:
         """Answer each batch once, in order."""
         for request in requests:
-            yield pb.StreamMarksResponse(results=self._submit_batch(request.batch))
+            yield pb.StreamMarksResponse(results=self._submit_batch(request.batch, _until(context)))
 
     def SubmitMarkColumns(
         self, request: pb.SubmitMarkColumnsRequest, context: grpc.ServicerContext
@@ -67,7 +69,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             withdrawn=_column(request.withdrawn, count, np.bool_),
             origins=list(request.origins) or None,
         )
-        valid, new = self._submit_marks(received)
+        valid, new = self._submit_marks(received, _until(context))
         return pb.SubmitMarkColumnsResponse(
             committed_count=int(new.sum()),
             duplicate_count=int((~new).sum()),
@@ -88,7 +90,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             _column(request.sequential_ratio, count, np.float64),
             self._clock(),
         )
-        self._committer.submit(Submission("behaviour", valid.columns))
+        self._committer.submit(Submission("behaviour", valid.columns, until=_until(context)))
         return pb.SubmitBehaviourResponse(
             committed_count=len(valid.positions), rejected=_rejected(valid.rejected)
         )
@@ -106,7 +108,9 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             [event.carrier for event in events],
             self._clock(),
         )
-        return pb.SubmitLifecycleResponse(results=self._commit("lifecycle", valid, len(events)))
+        return pb.SubmitLifecycleResponse(
+            results=self._commit("lifecycle", valid, len(events), _until(context))
+        )
 
     def SubmitRegistry(
         self, request: pb.SubmitRegistryRequest, context: grpc.ServicerContext
@@ -129,7 +133,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
                 for row in request.registrations
             ]
         )
-        results = self._commit("registry", valid, len(request.registrations))
+        results = self._commit("registry", valid, len(request.registrations), _until(context))
         prefixes = [prefix for prefix in valid.columns["prefix"] if prefix]
         under = queries.numbers_under(self._store, prefixes)
         for start in range(0, len(under), TOUCHED_AT_ONCE):
@@ -151,7 +155,9 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             self._clock(),
             self._secret,
         )
-        return pb.SubmitRefusalsResponse(results=self._commit("refusals", valid, len(rows)))
+        return pb.SubmitRefusalsResponse(
+            results=self._commit("refusals", valid, len(rows), _until(context))
+        )
 
     def ListChanges(
         self, request: pb.ListChangesRequest, context: grpc.ServicerContext
@@ -190,7 +196,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         self, request: pb.CommitRowsRequest, context: grpc.ServicerContext
     ) -> pb.CommitRowsResponse:
         """Commit here, or not at all: what was passed on is not passed on again."""
-        new = self._committer.here.submit(from_wire(request))
+        new = self._committer.here.submit(from_wire(request, _until(context)))
         return pb.CommitRowsResponse(new=np.packbits(new).tobytes())
 
     def GetMarkStatus(
@@ -199,7 +205,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         """Say what became of each mark, in its place."""
         return status.mark_statuses(self._store, request, self._clock())
 
-    def _submit_batch(self, request: pb.SubmitMarksRequest) -> list[pb.ItemResult]:
+    def _submit_batch(self, request: pb.SubmitMarksRequest, until: float) -> list[pb.ItemResult]:
         batch = request.marks
         marks.check_count(len(batch), MAX_BATCH, "marks")
         labels = {label: i for i, label in enumerate(dict.fromkeys(m.label for m in batch))}
@@ -222,22 +228,29 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             withdrawn=np.fromiter((m.withdrawn for m in batch), np.bool_, count),
             origins=[m.origin for m in batch],
         )
-        valid, new = self._submit_marks(received)
+        valid, new = self._submit_marks(received, until)
         return _results(count, valid.positions, new, valid.rejected)
 
     def _submit_marks(
-        self, received: marks.ReceivedMarks
+        self, received: marks.ReceivedMarks, until: float
     ) -> tuple[marks.ValidMarks, npt.NDArray[np.bool_]]:
         valid = marks.validate(received, self._clock(), self._secret)
         key = source_key(received.source)
         names: list[tuple[str, tuple[object, ...]]] = [("sources", (key, received.source))]
         names += [("labels", (label, key, text)) for label, text in valid.labels]
-        new = self._committer.submit(Submission("marks", valid.columns, names))
+        new = self._committer.submit(Submission("marks", valid.columns, names, until))
         return valid, new
 
-    def _commit(self, table: str, valid: records.ValidRows, count: int) -> list[pb.ItemResult]:
-        new = self._committer.submit(Submission(table, valid.columns))
+    def _commit(
+        self, table: str, valid: records.ValidRows, count: int, until: float
+    ) -> list[pb.ItemResult]:
+        new = self._committer.submit(Submission(table, valid.columns, until=until))
         return _results(count, valid.positions, new, valid.rejected)
+
+
+def _until(context: grpc.ServicerContext) -> float:
+    """When the caller's deadline passes, as time.monotonic()."""
+    return time.monotonic() + rpc.time_left_s(context)
 
 
 def _column(values: Sequence[object], count: int, dtype: type) -> npt.NDArray[Any]:
@@ -268,9 +281,10 @@ def _rejected(rejected: Sequence[tuple[int, DomainError]]) -> list[pb.RejectedIt
 
 
 def _read_cursor(cursor: str) -> int:
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+    read = whole(cursor or "0")
+    if read is None:
         raise InvalidArgument("CURSOR_INVALID", "cursor was not issued here", field="cursor")
-    return int(cursor or 0)
+    return read
 
 
 def register(server: grpc.Server, servicer: IngestServicer) -> None:

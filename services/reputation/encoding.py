@@ -5,22 +5,23 @@ others is encoded once for its table, what is its own for all rows of a request 
 """
 
 import struct
-from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.common.numbering import format_keys
 from services.common.numbering.keys import CLASS_SHIFT, E164
 from services.common.wire import category_code
 from services.reputation import texts
 from services.reputation.packets import NUMBERS
+from services.reputation.pieces import Displays, Pieces
 from services.reputation.protobuf import double, integer, message, text, timestamp
-from services.reputation.published.packing import PROBABILITY_OF, SECOND_MS, SHARE_OF
+from services.reputation.published.packing import PROBABILITY_OF, SECOND_MS, SHARE_OF, TOP
 from services.reputation.published.table import Table
 from services.reputation.rules import State
 from services.reputation.snapshot import Snapshot
@@ -37,6 +38,7 @@ _SIX_BYTES_S = 1 << 35
 _TWO_BYTES, _THREE_BYTES = 1 << 14, 1 << 21
 """Below them a varint has two and three bytes; a smaller one may be filled up with zeros."""
 _DISPLAYS_KEPT = 50_000
+_BINARY = pa.large_binary()
 _OWN = np.dtype(
     [
         # Tag and length of the result, and in it of the reputation.
@@ -50,6 +52,7 @@ _OWN = np.dtype(
 """What is a row's own, of one size."""
 _TIMES = np.dtype([("first", "<i8"), ("last", "<i8")])
 _SHARE = np.dtype("V18")
+_ONES = np.ones(TOP, dtype=np.uint8)
 """An entry of a distribution whose category has four digits, as nearly all have."""
 
 _NUMBER = np.dtype(
@@ -89,7 +92,7 @@ def encode_batch(
     errors: dict[int, bytes],
     fields: npt.NDArray[np.uint8] | None = None,
     making: bool = True,
-) -> bytes:
+) -> bytes | pa.Buffer:
     """The results of a BatchGetReputationsResponse, in the order asked.
 
     Args:
@@ -102,30 +105,27 @@ def encode_batch(
     fields = _number_fields(keys) if fields is None else fields
     if fields is not None and len(found) == 1 and len(found[0][1]) == len(keys):
         layer, _, rows = found[0]
-        return b"".join(
-            chain.from_iterable(zip(*encoder_of(layer, making).many(fields, rows), strict=True))
-        )
-    results = np.full((len(keys), PIECES), b"", dtype=object)
+        return _content(encoder_of(layer, making).many(fields, rows))
+    results = np.full(len(keys), b"", dtype=object)
     left = np.ones(len(keys), dtype=bool)
     for layer, which, rows in found:
         left[which] = False
         encoder = encoder_of(layer, making)
         if fields is not None:
-            for at, column in enumerate(encoder.many(fields[which], rows)):
-                results[which, at] = column
+            results[which] = encoder.many(fields[which], rows).to_pylist()
         else:
             names = format_keys(keys[which])
             for place, name, row in zip(which.tolist(), names, rows.tolist(), strict=True):
-                results[place, 0] = _result(text(1, name) + encoder.one(row))
+                results[place] = _result(text(1, name) + encoder.one(row))
     left[list(errors)] = False
     unknown = np.flatnonzero(left)
     for place, name in zip(unknown.tolist(), format_keys(keys[unknown]), strict=True):
-        results[place, 0] = b"%b\x0a%c%b%b" % (
+        results[place] = b"%b\x0a%c%b%b" % (
             _unknown_head(len(name) + 2), len(name), name.encode(), UNKNOWN
         )  # fmt: skip
     for place, status in errors.items():
-        results[place, 0] = message(1, message(2, status))
-    return b"".join(results.ravel().tolist())
+        results[place] = message(1, message(2, status))
+    return b"".join(results.tolist())
 
 
 def _number_fields(keys: I64) -> npt.NDArray[np.uint8] | None:
@@ -158,10 +158,6 @@ def encoder_of(table: Table, making: bool = True) -> "TableEncoder":
     return known
 
 
-PIECES = 5
-"""Pieces that `TableEncoder.many` gives for each row."""
-
-
 class TableEncoder:
     """The pieces of one table's rows."""
 
@@ -174,17 +170,17 @@ class TableEncoder:
             _what(category, level, state, epoch)
             for category, level, state, epoch, _ in packed.what.tolist()
         ]
-        self._why = _Pieces(
+        self._why = Pieces(
             b"".join(text(8, code) for code in packed.texts[reasons].split(";"))
             + (text(20, packed.texts[rule]) if making else b"")
             for rule, reasons in packed.why.tolist()
         )
-        self._issue = _Pieces(
+        self._issue = Pieces(
             integer(16, version) + timestamp(17, update_ms) + timestamp(18, update_ms + EXPIRY_MS)
             + (text(19, packed.texts[model]) if making else b"")
             for version, update_ms, model in packed.issue.tolist()
         )  # fmt: skip
-        self._displays: dict[int, bytes] = {}
+        self._displays = Displays(len(self._what), self._display)
         self._shares: tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None = None
 
     def one(self, row: int) -> bytes:
@@ -193,9 +189,8 @@ class TableEncoder:
         what, why, issue, kinds, marks, probability, risk, sources, first_s, last_s, shares = (
             packed.rows[row].item()
         )
-        known = self._displays.get(what << 32 | marks)
         parts = [
-            self._display_of(what, marks) if known is None else known,
+            self._shown().one(what, marks),
             self._why.list[why],
             self._issue.list[issue],
             _DOUBLES.pack(
@@ -210,16 +205,16 @@ class TableEncoder:
             parts += [_time(11, first_s), _time(12, last_s)]
         return b"".join(parts)
 
-    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> list[list[bytes]]:
-        """Entries of `results` in PIECES columns; `fields`, (n, size), are field 1 of each."""
+    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> pa.LargeBinaryArray:
+        """The entry of `results` of each row, (n,); `fields`, (n, size), are field 1 of each."""
         picked = self._packed.rows.take(rows)
         last, marks = picked["last_mark_s"], picked["mark_count"].astype(np.int64)
-        why, issue = picked["why"], picked["issue"]
-        displays = self._displays_of(picked["what"], marks)
+        why, issue, displays = picked["why"], picked["issue"], self._shown()
+        display = displays.places(picked["what"], marks)
         shares, sizes = self._distributions(picked)
-        sizes += self._why.sizes.take(why)
+        sizes = sizes + self._why.sizes.take(why)
         sizes += self._issue.sizes.take(issue)
-        sizes += np.fromiter(map(len, displays), np.int64, len(rows))
+        sizes += displays.pieces.sizes.take(display)
         early = np.minimum(last, picked["first_mark_s"]) < _FIVE_BYTES_S
         is_odd = ((last > 0) & early).any()
         size, most = int(sizes.max(initial=0)), int(marks.max(initial=0))
@@ -227,11 +222,20 @@ class TableEncoder:
         if is_odd or size >= _TWO_BYTES or most >= _THREE_BYTES:
             heads = [field.tobytes() for field in fields]
             whole = zip(heads, rows.tolist(), strict=True)
-            entries = [_result(head + self.one(row)) for head, row in whole]
-            return [entries, *[[b""] * len(rows)] * (PIECES - 1)]
-        own = _own(picked, marks, fields, sizes)
-        why_pieces, issue_pieces = self._why.all.take(why), self._issue.all.take(issue)
-        return [own, displays, why_pieces.tolist(), issue_pieces.tolist(), shares]
+            return pa.array([_result(head + self.one(row)) for head, row in whole], _BINARY)
+        return pc.binary_join_element_wise(
+            *_own(picked, marks, fields, sizes),
+            displays.pieces.at(display),
+            self._why.at(why),
+            self._issue.at(issue),
+            shares,
+            _nothing(),
+        )
+
+    def _shown(self) -> Displays:
+        if len(self._displays) > _DISPLAYS_KEPT:
+            self._displays = Displays(len(self._what), self._display)
+        return self._displays
 
     def _display(self, what: int, marks: int) -> bytes:
         code, state = self._says[what]
@@ -241,38 +245,24 @@ class TableEncoder:
         )
         return self._what[what] + text(13, zh) + text(14, en)
 
-    def _display_of(self, what: int, marks: int) -> bytes:
-        """The same from what was made before."""
-        return self._displays_of(np.array([what]), np.array([marks]))[0]
-
-    def _displays_of(self, what: npt.NDArray[Any], marks: I64) -> list[bytes]:
-        known, wanted = self._displays, (what.astype(np.int64) << 32 | marks).tolist()
-        try:
-            return [known[key] for key in wanted]
-        except KeyError:
-            if len(known) > _DISPLAYS_KEPT:
-                known = self._displays = {}
-            for key in {*wanted} - known.keys():
-                known[key] = self._display(key >> 32, key & 0xFFFFFFFF)
-            return [known[key] for key in wanted]
-
-    def _distributions(self, rows: npt.NDArray[Any]) -> tuple[list[bytes], I64]:
+    def _distributions(self, rows: npt.NDArray[Any]) -> tuple[pa.LargeBinaryArray, I64]:
         """The distribution of each row, and its size."""
         if self._shares is None:
             self._shares = _share_table(self._packed.kinds)
         entries, slots = self._shares
         kinds, shares = self._packed.kinds.take(rows["kinds"], axis=0), rows["shares"]
         shown = (shares >= _FIRST_SHARE) & (kinds > 0)
-        at = slots.take(kinds)
-        if (at[shown] < 0).any():
+        at = np.flatnonzero(shown)
+        first = slots.take(kinds.ravel().take(at))
+        if (first < 0).any():
             found = [
                 b"".join(_entries(c)[s] for c, s in zip(row, own, strict=True))
                 for row, own in zip(kinds.tolist(), shares.tolist(), strict=True)
             ]
-            return found, np.fromiter(map(len, found), np.int64, len(found))
-        content = entries.take((at + shares)[shown]).tobytes()
-        sizes = shown.sum(axis=1) * _SHARE.itemsize
-        return _cut(content, sizes), sizes
+            return pa.array(found, _BINARY), np.fromiter(map(len, found), np.int64, len(found))
+        counts = shown.view(np.uint8) @ _ONES  # a sum over rows so short takes four times as long
+        sizes = counts.astype(np.int64) * _SHARE.itemsize
+        return _cut(entries.take(first + shares.ravel().take(at)), sizes), sizes
 
 
 def _what(category: int, level: int, state: int, epoch: int) -> bytes:
@@ -284,16 +274,6 @@ def _what(category: int, level: int, state: int, epoch: int) -> bytes:
         + integer(15, epoch)
         + integer(21, SHORT_AGE_S if soon else MAX_AGE_S)
     )
-
-
-class _Pieces:
-    """Encoded entries of a dictionary, and their sizes."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self.list = made = list(pieces)
-        self.all = np.empty(len(made), dtype=object)
-        self.all[:] = made
-        self.sizes = np.fromiter(map(len, made), np.int64, len(made))
 
 
 def _time(field: int, time_s: int) -> bytes:
@@ -311,12 +291,12 @@ def _result(reputation: bytes) -> bytes:
 
 def _own(
     rows: npt.NDArray[Any], marks: I64, fields: npt.NDArray[np.uint8], sizes: I64
-) -> list[bytes]:
-    """Heads of the results, and what is the rows' own; `sizes`: of what follows."""
+) -> tuple[pa.LargeBinaryArray, pa.LargeBinaryArray]:
+    """Heads of the results with what is the rows' own, and their times; `sizes`: of the rest."""
     own = np.empty(len(rows), dtype=_own_dtype(fields.shape[1]))
-    size_of_times = _TIMES.itemsize
     there = rows["last_mark_s"] > 0
-    sizes = sizes + np.where(there, own.itemsize - 6, own.itemsize - 6 - size_of_times)
+    sizes_of_times = there * _TIMES.itemsize
+    sizes = sizes + (own.itemsize - 6) + sizes_of_times
     own["tag1"], own["size1"] = 0x0A, _varint2(sizes + 3)
     own["tag2"], own["size2"] = 0x0A, _varint2(sizes)
     own["number"] = fields
@@ -325,13 +305,11 @@ def _own(
         own[name] = PROBABILITY_OF.take(rows[name])
     own["effective_sources"] = rows["effective_sources"]
     own["mark_count"] = 0x50 | (_varint2(marks & 0x3FFF) | 0x8000 | marks >> 14 << 16) << 8
+    times = np.empty(len(rows), dtype=_TIMES)
     for tag, name in ((0x5A, "first"), (0x62, "last")):
-        own[name] = tag | 6 << 8 | 0x08 << 16 | _varint5(rows[f"{name}_mark_s"]) << 24
-    pieces: list[bytes] = own.view(f"V{own.itemsize}").tolist()
-    if not there.all():
-        for at in np.flatnonzero(~there).tolist():
-            pieces[at] = pieces[at][:-size_of_times]
-    return pieces
+        times[name] = tag | 6 << 8 | 0x08 << 16 | _varint5(rows[f"{name}_mark_s"]) << 24
+    whole = np.full(len(rows), own.itemsize, dtype=np.int64)
+    return _cut(own, whole), _cut(times[there], sizes_of_times)
 
 
 def _varint2(values: I64) -> I64:
@@ -349,12 +327,26 @@ def _varint5(seconds: npt.NDArray[Any]) -> I64:
 @lru_cache(maxsize=256)
 def _own_dtype(size: int) -> np.dtype[Any]:
     own = np.dtype([("number", "u1", (size,))])
-    return np.dtype([*_OWN.descr[:4], *own.descr, *_OWN.descr[4:], *_TIMES.descr])
+    return np.dtype([*_OWN.descr[:4], *own.descr, *_OWN.descr[4:]])
 
 
-def _cut(content: bytes, sizes: I64) -> list[bytes]:
-    ends = np.cumsum(sizes).tolist()
-    return [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+def _cut(content: npt.NDArray[Any], sizes: I64) -> pa.LargeBinaryArray:
+    """Bytes, (b,), cut into pieces of these sizes, (n,)."""
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+    return pa.Array.from_buffers(_BINARY, len(sizes), buffers)
+
+
+@lru_cache(maxsize=1)
+def _nothing() -> pa.LargeBinaryScalar:
+    """Stands between pieces; not made at import, where Arrow would look for pandas."""
+    return pa.scalar(b"", _BINARY)
+
+
+def _content(pieces: pa.LargeBinaryArray) -> bytes | pa.Buffer:
+    """All pieces of an array that is no part of another, one after the other."""
+    return pieces.buffers()[2] or b""
 
 
 @lru_cache(maxsize=1_000)

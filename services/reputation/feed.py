@@ -24,12 +24,13 @@ UPDATES_KEPT = 64
 DIGESTS_KEPT = 10_000
 SNAPSHOTS_KEPT = 4
 SNAPSHOT_AGE_MS = 10 * 60_000
-"""A younger snapshot is handed out as it is: updates lead on from it."""
+"""A younger snapshot is handed out as it is, as long as updates lead on from it."""
 KEEP_FILE_MS = 60 * 60_000
 """So long a download may be resumed after a newer snapshot took its place."""
 RESET_SHARE = 0.3
 """Where more of the state changed, a snapshot is smaller than the updates."""
 RESET_ROWS = 100_000
+WATCHER_RETRY_S = 2
 MAX_WATCHERS = 8
 """Each holds one of the server's threads."""
 
@@ -151,7 +152,11 @@ class Feed:
         with self._building:
             now_ms = self._clock()
             known = self._snapshots.get(chosen)
-            if known is not None and now_ms - known.made_ms < SNAPSHOT_AGE_MS:
+            if (
+                known is not None
+                and now_ms - known.made_ms < SNAPSHOT_AGE_MS
+                and not self.changes(known.head.version, chosen).reset
+            ):
                 return known
             made = self._write(self.state(chosen), now_ms)
             _keep(self._snapshots, chosen, made, SNAPSHOTS_KEPT)
@@ -175,7 +180,7 @@ class Feed:
     def _remove_old_files(self) -> None:
         offered = {self._path(made.snapshot_id) for made in self._snapshots.values()}
         oldest_s = time.time() - KEEP_FILE_MS / 1000  # file times are the host's, not our clock's
-        for path in self._folder.glob("*.parquet"):
+        for path in self._folder.glob("*.par*"):  # also parts that a killed process left
             if path not in offered and path.stat().st_mtime < oldest_s:
                 path.unlink(missing_ok=True)
 
@@ -226,6 +231,7 @@ class Feed:
                 "WATCHER_LIMIT",
                 f"{MAX_WATCHERS} consumers watch already; poll ListUpdates instead",
                 maximum=MAX_WATCHERS,
+                retry_after_s=WATCHER_RETRY_S,
             )
         return Watch(self._published, self._watchers, lambda: self._stopping.is_set() or until())
 

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from services.common.errors import InvalidArgument, Unavailable
+from services.reputation.currency import STALE_S, Currency, Told
 from services.reputation.published.shelf import Reader
 from services.reputation.snapshot import Snapshot, snapshot_of, with_records
 
@@ -14,7 +15,10 @@ log = logging.getLogger(__name__)
 class FollowedState:
     """The newest snapshot of a folder that another process writes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stale_s: float = STALE_S) -> None:
+        """Nothing is read yet; answers are marked stale from that age on."""
+        self.currency = Currency(stale_s)
+        self._told = Told(folder, self.currency)
         self._reader = Reader(folder)
         self._snapshot: Snapshot | None = None
         self._stopping = threading.Event()
@@ -34,6 +38,7 @@ class FollowedState:
 
     def poll(self) -> bool:
         """Look whether there is something newer; whether there was. The last good one stays."""
+        self._told.look()
         try:
             found = self._reader.poll()
         except (InvalidArgument, OSError) as error:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from services.common import posterior
 from services.common.store import Store
-from services.common.wire import category_id
+from services.common.wire import category_id, packed, unpacked
 from services.reputation import queries
 from services.reputation.compose import Fired, Judged
 from services.reputation.published.packing import TOP, Columns
@@ -19,11 +19,20 @@ from zhengming.ingest.v1 import ingest_pb2_grpc
 from zhengming.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
 CALL_TIMEOUT_S = 60
+COUNTS = (
+    "reporter_count",
+    "mark_count",
+    "former_mark_count",
+    "epoch",
+    "first_mark_ms",
+    "last_mark_ms",
+)
+"""Of `Judged.counts`."""
 REASON_RISK = 0.2
 """Risk from which features are named as reasons."""
-REASONED_ROWS = 200
-"""The riskiest changed rows of a batch that get them: they cost about 1 ms a row, and a batch is to
-be published within a second."""
+REASONED_ROWS = 50
+"""The riskiest changed rows of a batch that get them: above 1 ms a row, and numbers are to be
+published as fast as thousands are marked a second. The full pass names those left out."""
 
 
 @dataclass(frozen=True)
@@ -51,50 +60,58 @@ def judge_touched(
     """What the other services say of touched numbers, ascending, as of a time."""
     keys = numbers.tolist()
     rows = _features(upstream, keys, as_of_ms)
+    ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
+    ask_signals.as_of_time.FromMilliseconds(as_of_ms)
+    fired = upstream.features.BatchGetSignals.future(ask_signals, timeout=CALL_TIMEOUT_S)
     priors = upstream.scoring.BatchGetPriors(
-        scoring_pb2.BatchGetPriorsRequest(number_keys=keys, names=rows.names, values=rows.values),
+        scoring_pb2.BatchGetPriorsRequest(
+            number_keys=keys, names=rows.names, packed_values=rows.packed_values
+        ),
         timeout=CALL_TIMEOUT_S,
     )
     ask = arbitration_pb2.BatchArbitrateRequest(
-        number_keys=keys, prior_classes=priors.classes, prior_log_ratios=priors.log_ratios
+        number_keys=keys,
+        prior_classes=priors.classes,
+        prior_log_ratios=priors.log_ratios,
+        as_columns=True,
     )
     ask.as_of_time.FromMilliseconds(as_of_ms)
-    judged = upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).posteriors
+    judged = upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).columns
     own = _without_suspicions(upstream, keys, as_of_ms, rows, judged)
     count = len(keys)
     categories = np.zeros((count, TOP), dtype=np.uint16)
     probabilities = np.zeros((count, TOP), dtype=np.float32)
-    for i, found in enumerate(judged):
-        for j, item in enumerate(found.distribution[:TOP]):
-            categories[i, j] = category_id(item.category)
-            probabilities[i, j] = item.probability
+    told = (count, judged.width)
+    probabilities[:, : judged.width] = np.reshape(judged.probabilities, told)
+    ids = np.array([category_id(code) for code in judged.categories], dtype=np.uint16)
+    categories[:, : judged.width] = ids[np.reshape(judged.category_indexes, told)]
+    categories[probabilities == 0] = 0
+    told_counts = (
+        judged.reporter_counts,
+        judged.mark_counts,
+        judged.former_mark_counts,
+        judged.epochs,
+        judged.first_mark_ms,
+        judged.last_mark_ms,
+    )
     counts = {
-        name: np.array([getattr(p, name) for p in judged], dtype=np.int64)
-        for name in ("reporter_count", "mark_count", "former_mark_count", "epoch")
+        name: np.array(found, dtype=np.int64)
+        for name, found in zip(COUNTS, told_counts, strict=True)
     }
-    for name in ("first_mark", "last_mark"):
-        times = [getattr(p, f"{name}_time").ToMilliseconds() for p in judged]
-        counts[f"{name}_ms"] = np.array(times, dtype=np.int64)
-    effective = np.array([p.effective_sources for p in judged])
+    effective = np.array(judged.effective_sources)
     more = posterior.columns(
         categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
     )
     more[counts["mark_count"] == 0] = np.nan
     names, values = [*rows.names, *posterior.NAMES], np.concatenate([own, more], axis=1)
     scored = upstream.scoring.BatchScore(
-        scoring_pb2.BatchScoreRequest(names=names, values=values.ravel().tolist()),
+        scoring_pb2.BatchScoreRequest(names=names, packed_values=packed(values)),
         timeout=CALL_TIMEOUT_S,
     )
-    ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
-    ask_signals.as_of_time.FromMilliseconds(as_of_ms)
-    fired = upstream.features.BatchGetSignals(ask_signals, timeout=CALL_TIMEOUT_S)
-    signals = [(r.number_key, s.code, s.is_victim) for r in fired.results for s in r.signals]
-    decided = [
-        UNDECIDED
-        if not p.decided_category
-        else (0 if p.decided_category == "CLEARED" else category_id(p.decided_category))
-        for p in judged
+    signals = [
+        (r.number_key, s.code, s.is_victim) for r in fired.result().results for s in r.signals
     ]
+    decided = [_decided(code) for code in judged.decided_categories]
     return (
         Judged(
             number=numbers,
@@ -115,10 +132,36 @@ def judge_touched(
     )
 
 
+def _decided(code: str) -> int:
+    if not code:
+        return UNDECIDED
+    return 0 if code == "CLEARED" else category_id(code)
+
+
+def nobody() -> tuple[Judged, Inputs]:
+    """What is said of no number."""
+    none = np.zeros(0, dtype=np.int64)
+    return (
+        Judged(
+            number=none,
+            categories=np.zeros((0, TOP), dtype=np.uint16),
+            probabilities=np.zeros((0, TOP), dtype=np.float32),
+            counts=dict.fromkeys(COUNTS, none),
+            effective_sources=np.zeros(0),
+            decided=none,
+            risk=np.zeros(0),
+            reasons=(),
+        ),
+        Inputs([], np.zeros((0, 0), dtype=np.float32), ""),
+    )
+
+
 def _features(
     upstream: Upstream, keys: Sequence[int], as_of_ms: int, excluded: Sequence[int] = ()
 ) -> features_pb2.BatchGetFeaturesResponse:
-    ask = features_pb2.BatchGetFeaturesRequest(number_keys=keys, excluded_mark_keys=excluded)
+    ask = features_pb2.BatchGetFeaturesRequest(
+        number_keys=keys, excluded_mark_keys=excluded, packed=True
+    )
     ask.as_of_time.FromMilliseconds(as_of_ms)
     return upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
 
@@ -128,18 +171,19 @@ def _without_suspicions(
     keys: Sequence[int],
     as_of_ms: int,
     rows: features_pb2.BatchGetFeaturesResponse,
-    judged: Sequence[arbitration_pb2.Posterior],
+    judged: arbitration_pb2.PosteriorColumns,
 ) -> npt.NDArray[np.float32]:
     """Feature rows, (n, features), in which no mark in quarantine counts.
 
     Arbitration finds these marks after the features were asked for; few numbers have any.
     """
-    own = np.array(rows.values, dtype=np.float32).reshape(len(keys), -1)
-    held = [i for i, found in enumerate(judged) if found.quarantined_mark_keys]
+    own = unpacked(rows.packed_values, "packed_values").reshape(len(keys), -1)
+    held = sorted(set(judged.quarantined_rows))
     if held:
-        excluded = [key for i in held for key in judged[i].quarantined_mark_keys]
+        excluded = judged.quarantined_mark_keys
         fresh = _features(upstream, [keys[i] for i in held], as_of_ms, excluded)
-        own[held] = np.array(fresh.values, dtype=np.float32).reshape(len(held), -1)
+        own = own.copy()
+        own[held] = unpacked(fresh.packed_values, "packed_values").reshape(len(held), -1)
     return own
 
 
@@ -158,7 +202,7 @@ def add_reasons(
     values = inputs.values[np.flatnonzero(changed)[chosen]]
     scored = scoring.BatchScore(
         scoring_pb2.BatchScoreRequest(
-            names=inputs.names, values=values.ravel().tolist(), contributions=True
+            names=inputs.names, packed_values=packed(values), contributions=True
         ),
         timeout=CALL_TIMEOUT_S,
     )

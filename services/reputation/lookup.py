@@ -14,9 +14,10 @@ from services.common.numbering import Cause, format_keys, invalid, mobile_key, p
 from services.common.telemetry import Value, names
 from services.common.wire import check_batch
 from services.reputation import encoding
+from services.reputation.currency import Currency
 from services.reputation.hashes import hash_of
 from services.reputation.packets import read_batch
-from services.reputation.protobuf import integer
+from services.reputation.protobuf import head, integer
 from services.reputation.scopes import sees_making
 from services.reputation.snapshot import Snapshot
 from services.reputation.values import values_of
@@ -26,6 +27,8 @@ from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
 MAX_BATCH = 10_000
 MAX_COLUMNS = 1_000_000
 MIN_PREFIX_BYTES = 2
+STALE = integer(22, 1)
+"""Reputation.stale."""
 PADDED_BYTES = 4096
 PADDING_OVERHEAD = 3
 """Tag and length of the padding itself."""
@@ -38,6 +41,10 @@ class Published(Protocol):
     def snapshot(self) -> Snapshot:
         """The newest snapshot."""
 
+    @property
+    def currency(self) -> Currency:
+        """How far it lags behind what was committed."""
+
 
 def published_values(published: Published) -> Iterable[Value]:
     """Gauges of what a process answers from: version and size; nothing before the first."""
@@ -45,15 +52,21 @@ def published_values(published: Published) -> Iterable[Value]:
         snapshot = published.snapshot
     except Unavailable:  # a lookup process that has found no folder yet
         return
+    if (age_s := published.currency.age_s) is not None:
+        yield Value(names.PUBLISHED_AGE, age_s)
     yield Value(names.PUBLISHED_VERSION, snapshot.version)
     yield Value(names.PUBLISHED_NUMBERS, snapshot.number_count)
 
 
 class LookupServicer(pb_grpc.ReputationServiceServicer):
-    """What is published of numbers. `GetReputation` and `BatchGetReputations` answer bytes."""
+    """What is published of numbers. Methods of OUT_BYTES answer bytes."""
 
     def __init__(self, published: Published) -> None:
         self._published = published
+
+    @property
+    def _is_stale(self) -> bool:
+        return self._published.currency.is_stale
 
     def GetReputation(
         self, request: pb.GetReputationRequest, context: grpc.ServicerContext
@@ -64,7 +77,8 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
         if not key:
             number = parse(text, request.region or "CN")
             key, text = number.key, number.number
-        return encoding.encode_one(self._published.snapshot, key, text, sees_making(caller()))
+        answer = encoding.encode_one(self._published.snapshot, key, text, sees_making(caller()))
+        return answer + STALE if self._is_stale else answer
 
     def BatchGetReputations(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Look many numbers up in one version."""
@@ -79,11 +93,12 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
                 errors[place] = rpc.to_status_proto(error).SerializeToString()
         snapshot = self._published.snapshot
         results = encoding.encode_batch(snapshot, keys, errors, asked.fields, sees_making(caller()))
-        return results + integer(2, snapshot.version)
+        stale = integer(3, self._is_stale)
+        return b"".join((integer(2, snapshot.version), stale, results))
 
     def LookupColumns(
         self, request: pb.LookupColumnsRequest, context: grpc.ServicerContext
-    ) -> pb.LookupColumnsResponse:
+    ) -> bytes:
         """Look numbers up in packed arrays."""
         if len(request.number_keys) % 8:
             raise out_of_range(
@@ -92,8 +107,10 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
         keys = np.frombuffer(request.number_keys, dtype="<i8")
         check_batch(len(keys), MAX_COLUMNS, "number_keys")
         snapshot = self._published.snapshot
-        values = values_of(snapshot, keys).astype("<u8", copy=False).tobytes()
-        return pb.LookupColumnsResponse(values=values, version=snapshot.version)
+        values = values_of(snapshot, keys).astype("<u8", copy=False)
+        stale = integer(3, self._is_stale)
+        before = integer(2, snapshot.version) + stale + head(1, values.nbytes)
+        return b"".join((before, values.data))
 
     def SearchHashPrefix(
         self, request: pb.SearchHashPrefixRequest, context: grpc.ServicerContext
@@ -105,7 +122,7 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
                 "hash_prefix", f"{len(prefix)} bytes", f"{MIN_PREFIX_BYTES} to 32 bytes"
             )
         snapshot = self._published.snapshot
-        answer = pb.SearchHashPrefixResponse(version=snapshot.version)
+        answer = pb.SearchHashPrefixResponse(version=snapshot.version, stale=self._is_stale)
         bucket = snapshot.bucket(int.from_bytes(prefix[:2], "big"))
         hashes = [hash_of(text) for text in format_keys(bucket)]
         found = zip(hashes, values_of(snapshot, bucket).tolist(), strict=True)
@@ -124,7 +141,10 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
             version=snapshot.version,
             number_count=snapshot.number_count,
             change_cursor=snapshot.change_cursor,
+            stale=self._is_stale,
         )
+        if (age_s := self._published.currency.age_s) is not None:
+            answer.age.FromSeconds(int(age_s))
         if snapshot.version:
             answer.as_of_time.FromMilliseconds(snapshot.as_of_ms)
             answer.publish_time.FromMilliseconds(snapshot.publish_ms)
@@ -133,7 +153,7 @@ class LookupServicer(pb_grpc.ReputationServiceServicer):
 
 IN_BYTES = ("BatchGetReputations",)
 """Methods that take their request as bytes."""
-OUT_BYTES = ("GetReputation", "BatchGetReputations")
+OUT_BYTES = ("GetReputation", "BatchGetReputations", "LookupColumns")
 """Methods that give their answer as bytes."""
 
 

@@ -52,7 +52,7 @@ def read_batch(request: bytes) -> Batch:
     Raises:
         InvalidArgument: FIELD_OUT_OF_RANGE, for bytes that are no such request.
     """
-    if len(request) > 2 and request[0] == NUMBERS and request[1] <= _MAX_SIZE:
+    if len(request) > 2 and request[0] == NUMBERS and 0 < request[1] <= _MAX_SIZE:
         size = request[1]
         count, rest = divmod(len(request), size + 2)
         if not rest:

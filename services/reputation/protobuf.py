@@ -23,9 +23,14 @@ def integer(field: int, value: int) -> bytes:
     return varint(field << 3) + varint(value) if value else b""
 
 
+def head(field: int, size: int) -> bytes:
+    """What stands before so many bytes of a field."""
+    return varint(field << 3 | 2) + varint(size)
+
+
 def message(field: int, content: bytes) -> bytes:
     """A field of bytes: a message."""
-    return varint(field << 3 | 2) + varint(len(content)) + content
+    return head(field, len(content)) + content
 
 
 def text(field: int, value: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition
@@ -15,8 +16,16 @@ from services.common.runs import PRESENT_MS
 from services.common.store import Store
 from services.common.telemetry import OFF, Telemetry, names
 from services.reputation import queries, snapshot
-from services.reputation.compose import Registry, compose
-from services.reputation.judging import Upstream, add_reasons, judge_touched, judged_of_run
+from services.reputation.compose import Judged, Registry, compose
+from services.reputation.judging import (
+    Inputs,
+    Upstream,
+    add_reasons,
+    judge_touched,
+    judged_of_run,
+    nobody,
+)
+from services.reputation.poison import judge_apart
 from services.reputation.published import table
 from services.reputation.published.shelf import Mark
 from services.reputation.state import PublishedState
@@ -55,7 +64,12 @@ class Publisher:
     ) -> None:
         self._store, self._upstream, self._state = store, upstream, published
         self._clock, self._max_churn, self._telemetry = clock, max_churn, telemetry
-        for way, outcome in ((RUN, "churn"), (TOUCHED, "upstream"), (TOUCHED, "internal")):
+        for way, outcome in (
+            (RUN, "churn"),
+            (TOUCHED, "upstream"),
+            (TOUCHED, "internal"),
+            (TOUCHED, "poison"),
+        ):
             telemetry.expect(names.PUBLISH_FAILURES, way, outcome)
             telemetry.expect(names.PUBLISHED_CHANGES, way)
         telemetry.expect(names.FRESHNESS)
@@ -170,8 +184,8 @@ class Publisher:
         self, before: snapshot.Snapshot, changes: ingest_pb2.ListChangesResponse
     ) -> None:
         numbers = np.array(changes.number_keys, dtype=np.int64)
-        as_of_ms = self._clock()
-        judged, inputs = judge_touched(self._upstream, numbers, as_of_ms)
+        as_of_ms = max(self._clock(), before.as_of_ms)  # a clock may have been set back
+        judged, inputs = self._judge(numbers, as_of_ms)
         with self._lock:
             self._check_owner()
             if self._state.snapshot is not before:
@@ -192,6 +206,19 @@ class Publisher:
         self._telemetry.count(names.PUBLISHED_CHANGES, len(rows["number"]), TOUCHED)
         acknowledged_ms = changes.oldest_commit_time.ToMilliseconds()
         self._telemetry.record(names.FRESHNESS, max(self._clock() - acknowledged_ms, 0) / 1000)
+
+    def _judge(self, numbers: npt.NDArray[np.int64], as_of_ms: int) -> tuple[Judged, Inputs]:
+        """What is said of touched numbers, without those that cannot be judged."""
+        found, culprits = judge_apart(
+            lambda some: judge_touched(self._upstream, some, as_of_ms), numbers
+        )
+        if len(culprits):
+            log.error(
+                "touched numbers cannot be judged, what is published of them stands",
+                extra={"count": len(culprits)},
+            )
+            self._telemetry.count(names.PUBLISH_FAILURES, len(culprits), TOUCHED, "poison")
+        return found or nobody()
 
     def _check_churn(self, found: snapshot.Churn, max_churn: float | None) -> None:
         try:

@@ -9,7 +9,7 @@ from services.common.identity.caller import caller
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
-from services.common.wire import as_of_ms
+from services.common.wire import as_of_ms, run_of, whole
 from services.reputation import encoding, queries, texts
 from services.reputation.lookup import LookupServicer
 from services.reputation.published.packing import Columns
@@ -48,6 +48,7 @@ class ReputationServicer(LookupServicer):
         number = parse(request.number, request.region or "CN")
         found = encoding.encode_one(self._published.snapshot, number.key, number.number)
         answer = pb.ExplainReputationResponse(reputation=pb.Reputation.FromString(found))
+        answer.reputation.stale = self._is_stale
         for code in answer.reputation.reasons:
             zh, en = texts.reason(code)
             answer.reasons.add(code=code, text_zh=zh, text_en=en)
@@ -95,7 +96,7 @@ class ReputationServicer(LookupServicer):
         """List one version, page by page."""
         lineage, version, after = self._page(request)
         rows = self._rows(lineage, version)
-        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        limit = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
         start = int(np.searchsorted(rows["number"], after, side="right"))
         end = min(start + limit, len(rows["number"]))
         page = {name: column[start:end] for name, column in rows.items()}
@@ -122,14 +123,13 @@ class ReputationServicer(LookupServicer):
         self, request: pb.PublishReputationsRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start the job."""
-        if not request.run_id.isdigit():
-            raise InvalidArgument("FIELD_REQUIRED", "run_id is required", field="run_id")
+        run = run_of(request.run_id)
         churn = request.max_churn_ratio if request.HasField("max_churn_ratio") else None
         if churn is not None and not 0 <= churn <= 1:
             raise out_of_range("max_churn_ratio", churn, "in [0, 1]")
 
         def work() -> pb.PublishReputationsResponse:
-            version, changed, total = self._publisher.publish_run(int(request.run_id), churn)
+            version, changed, total = self._publisher.publish_run(run, churn)
             return pb.PublishReputationsResponse(
                 version=version, changed_count=changed, number_count=total
             )
@@ -139,12 +139,12 @@ class ReputationServicer(LookupServicer):
     def _page(self, request: pb.ListReputationsRequest) -> tuple[int, int, int]:
         """Lineage, version and the key after which the page starts."""
         if request.page_token:
-            parts = request.page_token.split(":")
-            if len(parts) != 3 or not all(p.isascii() and p.isdigit() for p in parts):
-                raise InvalidArgument(
-                    "PAGE_TOKEN_INVALID", "page_token was not issued here", field="page_token"
-                )
-            return int(parts[0]), int(parts[1]), int(parts[2])
+            match [whole(part) for part in request.page_token.split(":")]:
+                case [int(lineage), int(version), int(after)]:
+                    return lineage, version, after
+            raise InvalidArgument(
+                "PAGE_TOKEN_INVALID", "page_token was not issued here", field="page_token"
+            )
         known = queries.versions(self._store).to_pylist()
         if request.HasField("as_of_time"):
             as_of = as_of_ms(request, lambda: 0)

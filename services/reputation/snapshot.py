@@ -53,6 +53,8 @@ class Snapshot:
         for layer in self.layers:
             rows = layer.index.find(numbers if left is None else numbers[left])
             hit = rows >= 0
+            if left is None and hit.all():
+                return [(layer, np.arange(len(rows)), rows)]
             which = np.flatnonzero(hit) if left is None else left[hit]
             if len(which):
                 found.append((layer, which, rows[hit]))

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.reputation.currency import STALE_S, Currency
 from services.reputation.published import table
 from services.reputation.published.packing import Columns
 from services.reputation.published.shelf import Mark, Shelf
@@ -25,12 +26,15 @@ class PublishedState:
     With a folder, what is published is kept there for other processes and the next start.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, stale_s: float = STALE_S) -> None:
         """Take the folder, if there is one, and what is good in it.
+
+        Answers are marked stale from that age on.
 
         Raises:
             Unavailable: STATE_IN_USE.
         """
+        self.currency = Currency(stale_s)
         self._lock = threading.Condition()
         self._snapshot = Snapshot()
         self._shelf = None if folder is None else Shelf(folder)

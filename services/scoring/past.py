@@ -26,7 +26,7 @@ def prepare(
     request = features_pb2.BuildFeaturesRequest()
     request.as_of_time.FromMilliseconds(as_of)
     built = features_pb2.BuildFeaturesResponse()
-    jobs.wait(waiting, features.BuildFeatures(request, timeout=60), built)
+    jobs.wait(waiting, features.BuildFeatures(request, timeout=60, wait_for_ready=True), built)
     run = int(built.run_id)
     if priors is not None:
         priors(run)
@@ -34,5 +34,5 @@ def prepare(
         ask = arbitration_pb2.RunArbitrationRequest(run_id=built.run_id)
         ask.as_of_time.FromMilliseconds(as_of)
         judged = arbitration_pb2.RunArbitrationResponse()
-        jobs.wait(waiting, arbitration.RunArbitration(ask, timeout=60), judged)
+        jobs.wait(waiting, arbitration.RunArbitration(ask, timeout=60, wait_for_ready=True), judged)
     return run

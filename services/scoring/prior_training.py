@@ -96,7 +96,9 @@ class PriorTrainer:
 
     def _behaviour_columns(self, names: list[str]) -> prior.I64:
         """Places of the features that no mark changes."""
-        listed = self._features.ListFeatures(features_pb2.ListFeaturesRequest(), timeout=30)
+        listed = self._features.ListFeatures(
+            features_pb2.ListFeaturesRequest(), timeout=30, wait_for_ready=True
+        )
         chosen = {
             f.name
             for f in listed.features

@@ -131,7 +131,10 @@ class Registry:
         card: dict[str, Any],
         reference: Reference | None = None,
     ) -> None:
-        """Store a model beside the others: one booster, or several by file name."""
+        """Store a model beside the others: one booster, or several by file name.
+
+        The card comes last and whole: without it the folder is no model.
+        """
         folder = self._own / name / version
         folder.mkdir(parents=True, exist_ok=True)
         boosters = {MODEL_FILE: booster} if isinstance(booster, lgb.Booster) else booster
@@ -140,7 +143,7 @@ class Registry:
         if reference is not None:
             (folder / REFERENCE_FILE).write_text(reference.text())
         card = card | {"files": {file: _digest(folder / file) for file in boosters}}
-        (folder / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        _write_card(folder / CARD_FILE, card)
 
     def load_risk(self, version: str) -> RiskModel:
         """Read a model of risk.
@@ -157,9 +160,7 @@ class Registry:
         path = self._own / name / version / CARD_FILE
         card: dict[str, Any] = json.loads(path.read_text())
         card[field] = found
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-        os.replace(fresh, path)
+        _write_card(path, card)
         return card
 
     def activate(self, name: str, version: str) -> Model:
@@ -298,6 +299,12 @@ class Registry:
             model=name,
             version=version[:80],
         )
+
+
+def _write_card(path: Path, card: dict[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    os.replace(fresh, path)
 
 
 def _digest(path: Path) -> str:

@@ -74,6 +74,8 @@ class RunRows:
                 number_keys=some.tolist(), excluded_mark_keys=held["mark_key"][of_some].tolist()
             )
             request.as_of_time.FromMilliseconds(queries.run_as_of_ms(self._store, run))
-            found = self._features.BatchGetFeatures(request, timeout=FEATURES_TIMEOUT_S)
+            found = self._features.BatchGetFeatures(
+                request, timeout=FEATURES_TIMEOUT_S, wait_for_ready=True
+            )
             fresh = np.array(found.values, dtype=np.float32).reshape(len(some), -1)
             rows[np.searchsorted(numbers, some)] = fresh

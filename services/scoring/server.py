@@ -8,7 +8,7 @@ from services.common.clock import Clock
 from services.common.errors import InvalidArgument, out_of_range
 from services.common.operations import Operations
 from services.common.store import Store
-from services.common.wire import category_code, check_batch
+from services.common.wire import category_code, check_batch, run_of, unpacked
 from services.scoring import domain, queries
 from services.scoring.lifecycle import Retrainer
 from services.scoring.prior_training import PriorTrainer
@@ -96,7 +96,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         self, request: pb.RunPriorsRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start the job."""
-        run = int(request.run_id) if request.run_id.isdigit() else 0
+        run = run_of(request.run_id)
         self._priors.check(run)
 
         def work() -> pb.RunPriorsResponse:
@@ -109,7 +109,7 @@ class ScoringServicer(pb_grpc.ScoringServiceServicer):
         self, request: pb.RunScoringRequest, context: grpc.ServicerContext
     ) -> operations_pb2.Operation:
         """Start the job."""
-        run = int(request.run_id) if request.run_id.isdigit() else 0
+        run = run_of(request.run_id)
         names = self._rows.names(run)
         return self._operations.start("scoring", lambda: self._score(run, names))
 
@@ -202,17 +202,19 @@ def _rows(request: pb.BatchScoreRequest | pb.BatchGetPriorsRequest) -> domain.F3
     Raises:
         InvalidArgument: COLUMN_LENGTH_MISMATCH or BATCH_SIZE_INVALID.
     """
+    field = "packed_values" if request.packed_values else "values"
+    values = unpacked(request.packed_values, field) if request.packed_values else request.values
     width = len(request.names)
-    if not width or len(request.values) % width:
+    if not width or len(values) % width:
         raise InvalidArgument(
             "COLUMN_LENGTH_MISMATCH",
-            f"values has {len(request.values)} entries, no multiple of {width} names",
-            field="values",
-            length=len(request.values),
+            f"{field} has {len(values)} entries, no multiple of {width} names",
+            field=field,
+            length=len(values),
             expected=width,
         )
-    rows = np.array(request.values, dtype=np.float32).reshape(-1, width)
-    check_batch(len(rows), MAX_BATCH, "values")
+    rows = np.array(values, dtype=np.float32).reshape(-1, width)
+    check_batch(len(rows), MAX_BATCH, field)
     return rows
 
 

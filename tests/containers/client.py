@@ -79,7 +79,7 @@ def main() -> int:
                     for mark, result in zip(sent, answer.results, strict=True)
                     if result.outcome in (1, 2)
                 ]
-        stop.wait(PAUSE_S)
+        time.sleep(PAUSE_S)
     print(json.dumps({"calls": calls, "failed": failed, "acknowledged": acknowledged}), flush=True)
     return 0
 

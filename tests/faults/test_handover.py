@@ -19,10 +19,10 @@ DEADLINE_S = 120
 LEASE_S = "3"
 
 
-def submit(services, number, count):
-    """Send marks until they are acknowledged; returns their ids."""
+def submit(services, number, count, first=0):
+    """Send marks of so many reporters until they are acknowledged; returns their ids."""
     marks = []
-    for i in range(count):
+    for i in range(first, first + count):
         mark = pb.Mark(mark_id=uuid.uuid4().hex, number=number, label="房产中介", reporter=f"r{i}")
         mark.occurred_time.FromMilliseconds(time.time_ns() // 1_000_000 - 60_000)
         marks.append(mark)

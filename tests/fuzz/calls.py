@@ -20,7 +20,8 @@ from google.rpc import status_pb2
 from services.common import rpc
 from services.common.telemetry import OFF
 from services.console.accounts import Accounts, hashed
-from services.console.web import Upstream, create_app
+from services.console.app import create_app
+from services.console.web import Upstream
 from tests.fuzz.mutate import TEXTS, mutated, scrambled
 from tests.fuzz.target import Run, Target, Wrong
 from tests.services_in_process import BEGAN_MS, in_process
@@ -282,6 +283,7 @@ _BODIES = (
     ("GET /api/v1/reputations/+8613800138000 nobody", b""),
     ("GET /api/v1/numbers/10086 nobody", b""),
     ("POST /api/v1/reputations:batchGet vic", b'{"numbers":["+8613800138000","10086"]}'),
+    ("POST /api/v1/reputations:searchSha1 vic", b'{"sha1_prefix":"00ff"}'),
     ("POST /api/v1/marks vic", b'{"marks":[{"markId":"a","number":"13800138000","label":"fraud",'
      b'"occurredTime":"2026-09-01T00:00:00Z","reporter":"r"}]}'),
     ("POST /api/v1/marks:getStatus vic", b'{"markIds":["m0"]}'),
@@ -308,7 +310,8 @@ def _page_seeds() -> Iterator[bytes]:
                 yield f"POST {path} ann {_FORM}\ncsrf=CSRF&number=13800138000&text=x".encode()
 
 
-_NOTHING: Any = (None, None, lambda: 0, b"k" * 32)
+_NOWHERE: Any = [None] * len(fields(Upstream))
+_NOTHING: Any = (Upstream(*_NOWHERE), None, lambda: 0, b"k" * 32)
 
 
 # ---- importers --------------------------------------------------------------------------------
@@ -318,6 +321,7 @@ _NOTHING: Any = (None, None, lambda: 0, b"k" * 32)
 def _imports(folder: Path) -> Iterator[Run]:
     """Input: kind and ending of the file, divided by a space; line feed; the file."""
     from services.cli import importing, kinds
+    from services.cli.arbitrate import arbitrate_file
     from services.cli.cdr.run import aggregate_files
     from services.cli.evaluate import evaluate
     from services.cli.model import read_edges, read_texts
@@ -338,6 +342,8 @@ def _imports(folder: Path) -> Iterator[Run]:
             elif kind == "truth":
                 (where / "r.csv").write_text(_REPUTATIONS)
                 evaluate(path, where / "r.csv")
+            elif kind == "answers":
+                arbitrate_file(path, where / "out.csv", gold=path)
             elif kind == "table":
                 read_texts(path)
             elif kind == "edges":
@@ -377,6 +383,7 @@ _FILES = {
     "13800138000,13900139000,2026-09-01T08:00:00+08:00,,,5,2,CALLER,OUT\n",
     "refused": "number,callee,occurred_at,industry\n13800138000,13900139000,2026-09-01,loan\n",
     "truth": "number,valid_from,valid_until,category,bad\n13800138000,1756684800000,,A3101,1\n",
+    "answers": "task,worker,label\na,w1,x\na,w2,y\nb,w1,y\n",
     "table": "id,a,b\n1,2,x\n",
     "edges": "a,b,weight\n1,2,0.5\n",
 }  # fmt: skip
@@ -391,7 +398,7 @@ def _import_seeds() -> Iterator[bytes]:
 
     for kind, text in _FILES.items():
         yield f"{kind} csv\n{text}".encode()
-    for kind in ("marks", "truth"):
+    for kind in ("marks", "truth", "answers"):
         yield f"{kind} csv.gz\n".encode() + gzip.compress(_FILES[kind].encode(), mtime=0)
         file = io.BytesIO()
         pyarrow.parquet.write_table(

@@ -325,7 +325,7 @@ def test_everything_that_serves_has_a_disruption_budget(overlay):
 
 @each_overlay
 def test_a_pod_lives_until_its_calls_are_answered(overlay):
-    from services.__main__ import GRACE_S
+    from services.application import GRACE_S
 
     for workload, container in ours(overlay, "StatefulSet", "Deployment"):
         drain_s = float(variables(container, overlay).get("ZHENGMING_DRAIN_S", 0))

@@ -12,8 +12,10 @@ from services.common.errors import DomainError
 from services.common.numbering import parse
 from tests.fuzz.calls import TYPED, methods
 from tests.services_in_process import BEGAN_MS, in_process
+from zhengming.arbitration.v1 import arbitration_pb2, dispute_pb2, notice_pb2
 from zhengming.ingest.v1 import ingest_pb2
-from zhengming.reputation.v1 import feed_pb2
+from zhengming.reputation.v1 import feed_pb2, reputation_pb2
+from zhengming.scoring.v1 import scoring_pb2
 
 SUBMIT = "/zhengming.ingest.v1.IngestService/SubmitMarks"
 SQL = ("'; DROP TABLE marks; --", "' OR '1'='1", "\\'; SELECT 1 --", "%(name)s %s {a:Int64}")
@@ -67,6 +69,57 @@ def test_a_message_over_the_limit_is_refused_also_when_it_is_small_on_the_wire(
         channel.unary_unary(SUBMIT)(request, timeout=60, compression=compression)
 
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("run_id", ["", "9" * 400, "٣", "²", "-1", "1' OR 1=1"])
+@pytest.mark.parametrize(
+    ("service", "method", "request_of"),
+    [
+        ("arbitration", "RunArbitration", arbitration_pb2.RunArbitrationRequest),
+        ("scoring", "RunPriors", scoring_pb2.RunPriorsRequest),
+        ("scoring", "RunScoring", scoring_pb2.RunScoringRequest),
+        ("reputation", "PublishReputations", reputation_pb2.PublishReputationsRequest),
+    ],
+)
+def test_what_is_no_run_is_refused_by_name(services, service, method, request_of, run_id):
+    with pytest.raises(grpc.RpcError) as refused:
+        getattr(getattr(services.stubs, service), method)(request_of(run_id=run_id), timeout=60)
+
+    told = rpc.to_domain_error(refused.value)
+    assert told.reason == ("FIELD_OUT_OF_RANGE" if run_id else "FIELD_REQUIRED")
+    assert told.metadata["field"] == "run_id"
+
+
+@pytest.mark.parametrize(
+    ("classes", "ratios", "reason"),
+    [
+        (["fraud"], [0.0], "CATEGORY_UNKNOWN"),
+        (["A3107"], [float("nan")], "FIELD_OUT_OF_RANGE"),
+        (["A3107"], [float("inf")], "FIELD_OUT_OF_RANGE"),
+        (["A3107"], [], "COLUMN_LENGTH_MISMATCH"),
+    ],
+)
+def test_a_prior_that_says_nothing_is_refused_by_name(services, classes, ratios, reason):
+    request = arbitration_pb2.BatchArbitrateRequest(
+        number_keys=[parse("13811110001").key], prior_classes=classes, prior_log_ratios=ratios
+    )
+    with pytest.raises(grpc.RpcError) as refused:
+        services.stubs.arbitration.BatchArbitrate(request, timeout=60)
+
+    assert rpc.to_domain_error(refused.value).reason == reason
+
+
+def test_what_is_written_of_no_dispute_is_no_dispute(services):
+    target = notice_pb2.CreateNoticeTargetRequest(
+        source="app-one", url="http://127.0.0.1:9/notices", created_by="olga"
+    )
+    services.stubs.notices.CreateNoticeTarget(target, timeout=60)
+
+    request = dispute_pb2.RequestEvidenceRequest(reviewer="ann", text="请补充")
+    with pytest.raises(grpc.RpcError) as refused:
+        services.stubs.disputes.RequestEvidence(request, timeout=60)
+
+    assert rpc.to_domain_error(refused.value).reason == "DISPUTE_NOT_FOUND"
 
 
 def test_a_time_that_is_none_costs_its_item_alone(services):

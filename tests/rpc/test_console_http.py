@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.console import api, web
+from services.console import api, app
 from services.console.accounts import Accounts, hashed
-from services.console.web import Upstream, create_app
+from services.console.app import create_app
+from services.console.web import Upstream
 from services.scoring import watch_queries
 from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import dispute_pb2 as pb
@@ -101,10 +102,10 @@ def reason(answer):
 def test_every_answer_allows_nothing_from_elsewhere(client, path):
     headers = client.get(path).headers
 
-    assert headers["Content-Security-Policy"] == web.POLICY
+    assert headers["Content-Security-Policy"] == app.POLICY
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
-    assert "unsafe" not in web.POLICY
+    assert "unsafe" not in app.POLICY
 
 
 def test_no_page_names_another_host(client):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from services.__main__ import Application, store_of
+from services.application import Application, store_of
 from services.cli.certificates import authority_in, issue
 from services.cli.session import Stubs, run_pipeline
 from services.common import rpc

@@ -1,41 +1,23 @@
 """Models through the service: rolled back, and learned anew only to take over if better."""
 
-import csv
 import json
-import random
-from datetime import UTC, datetime
+from datetime import datetime
 
 import grpc
 import pytest
 
-from services.__main__ import SHIPPED_MODELS, run_job
+from services.__main__ import run_job
+from services.application import SHIPPED_MODELS
 from services.cli import importing
 from services.cli.kinds import KINDS
 from services.common import operations, rpc
 from services.configuration import Configuration
 from services.scoring.drift import SCORE
 from services.scoring.registry import Registry
+from tests import marked_history
+from tests.marked_history import DAY_MS, OFTEN, SELDOM
 from tests.services_in_process import BEGAN_MS, in_process
 from zhengming.scoring.v1 import scoring_pb2
-
-DAY_MS = 86_400_000
-OFTEN, SELDOM = 120, 300
-
-
-def history(path):
-    """Numbers that are marked every few days, and numbers that are marked once or twice."""
-    chance = random.Random(4)
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["source", "number", "label", "occurred_at", "reporter"])
-        for i in range(OFTEN + SELDOM):
-            days = [chance.uniform(1, 180) for _ in range(chance.randint(1, 2))]
-            if i < OFTEN:
-                days = [day + chance.random() for day in range(1, 180, 4)]
-            for day in days:
-                at = datetime.fromtimestamp((BEGAN_MS - day * DAY_MS) / 1000, UTC).isoformat()
-                number = f"138{10_000_000 + i * 7919 % 90_000_000:08d}"
-                rows.writerow(["app", number, "诈骗电话", at, f"r{chance.randrange(500)}"])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +27,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(chdb_engine, chdb_path, folder):
-    history(folder / "marks.csv")
+    marked_history.write(folder / "marks.csv", BEGAN_MS)
     with in_process(chdb_path, folder, follow=False) as services:
         for line, table in importing.read_tables(folder / "marks.csv"):
             KINDS["marks"](services.stubs, folder, line, table, {}, importing.Tally())

@@ -6,14 +6,15 @@ import grpc
 import numpy as np
 import pytest
 
-from services.__main__ import SHIPPED_MODELS
+from services.application import SHIPPED_MODELS
 from services.cli import importing
 from services.cli.kinds import KINDS
 from services.common import operations, rpc
 from services.scoring.drift import Reference
 from services.scoring.registry import Registry
 from services.scoring.rows import RunRows
-from tests.rpc.test_model_life import DAY_MS, OFTEN, SELDOM, history
+from tests import marked_history
+from tests.marked_history import DAY_MS, OFTEN, SELDOM
 from tests.services_in_process import BEGAN_MS, in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.features.v1 import features_pb2
@@ -30,7 +31,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def running(chdb_engine, chdb_path, folder):
     """The shipped model is active; two candidates differ from it in their calibration."""
-    history(folder / "marks.csv")
+    marked_history.write(folder / "marks.csv", BEGAN_MS)
     with in_process(chdb_path, folder, follow=False) as services:
         for line, table in importing.read_tables(folder / "marks.csv"):
             KINDS["marks"](services.stubs, folder, line, table, {}, importing.Tally())

@@ -115,6 +115,70 @@ def test_touched_numbers_get_the_posteriors_of_the_full_pass(city):
     assert np.abs(found - judged()).max() > 0.05
 
 
+def test_posteriors_by_columns_are_those_by_messages_in_the_order_asked(city):
+    held = [row["number"] for row in newest(city, "posteriors") if row["quarantined_count"]]
+    keys = [row["number"] for row in newest(city, "posteriors") if row["mark_count"]]
+    keys = [*reversed(keys), *held, keys[0]]
+    ask = arbitration_pb2.BatchArbitrateRequest(number_keys=keys)
+    ask.as_of_time.FromMilliseconds(END_MS)
+    messages = city.stubs.arbitration.BatchArbitrate(ask).posteriors
+    ask.as_columns = True
+
+    answer = city.stubs.arbitration.BatchArbitrate(ask)
+
+    found = answer.columns
+    codes = np.array(found.categories)[np.reshape(found.category_indexes, (-1, found.width))]
+    probabilities = np.reshape(found.probabilities, codes.shape)
+    in_quarantine = {}
+    for row, key in zip(found.quarantined_rows, found.quarantined_mark_keys, strict=True):
+        in_quarantine.setdefault(row, set()).add(key)
+    assert not answer.posteriors
+    for row, message in enumerate(messages):
+        kept = probabilities[row] > 0
+        assert list(codes[row][kept]) == [item.category for item in message.distribution]
+        assert np.allclose(
+            probabilities[row][kept], [item.probability for item in message.distribution]
+        )
+        assert found.mark_counts[row] == message.mark_count
+        assert found.reporter_counts[row] == message.reporter_count
+        assert found.former_mark_counts[row] == message.former_mark_count
+        assert found.effective_sources[row] == message.effective_sources
+        assert found.epochs[row] == message.epoch
+        assert found.first_mark_ms[row] == message.first_mark_time.ToMilliseconds()
+        assert found.last_mark_ms[row] == message.last_mark_time.ToMilliseconds()
+        assert found.decided_categories[row] == message.decided_category
+        assert in_quarantine.get(row, set()) == set(message.quarantined_mark_keys)
+
+
+def test_packed_rows_give_the_priors_and_scores_of_the_same_values(city):
+    keys = [row["number"] for row in newest(city, "priors")][:40]
+    rows = features_of(city, keys)
+    ask = features_pb2.BatchGetFeaturesRequest(number_keys=keys, packed=True)
+    ask.as_of_time.FromMilliseconds(END_MS)
+    packed = city.stubs.features.BatchGetFeatures(ask)
+    told = scoring_pb2.BatchGetPriorsRequest(
+        number_keys=keys, names=packed.names, packed_values=packed.packed_values
+    )
+
+    found = city.stubs.scoring.BatchGetPriors(told)
+
+    assert not packed.values
+    np.testing.assert_array_equal(
+        np.frombuffer(packed.packed_values, "<f4"), np.array(rows.values, dtype=np.float32)
+    )
+    assert list(found.log_ratios) == list(priors_of(city, keys).log_ratios)
+
+
+def test_packed_values_that_end_within_a_value_are_refused(city):
+    with pytest.raises(grpc.RpcError) as failure:
+        city.stubs.scoring.BatchGetPriors(
+            scoring_pb2.BatchGetPriorsRequest(number_keys=[1], names=["a"], packed_values=b"12345")
+        )
+
+    error = rpc.to_domain_error(failure.value)
+    assert (error.reason, error.metadata["field"]) == ("COLUMN_LENGTH_MISMATCH", "packed_values")
+
+
 def test_no_mark_changes_what_a_prior_is_told_from(city):
     marked = next(row["number"] for row in newest(city, "priors"))
     keys = city.store.query(

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from services.__main__ import store_of
+from services.application import store_of
 from services.common import operations
 from services.common.numbering import parse
 from tests.services_in_process import in_process

@@ -96,7 +96,7 @@ class Histories(RuleBasedStateMachine):
         )
         self.service = Network(None, self.feed, lambda: 0, lambda: 0.0)  # receipts need a store
         self.server = rpc.start(
-            [lambda s: feed_server.register(s, self.service)], [rpc.Door("127.0.0.1:0")], workers=4
+            [lambda s: feed_server.register(s, self.service)], [rpc.Door("127.0.0.1:0")]
         )
 
     def _stop(self):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 from services.configuration import NAMES as SERVICES

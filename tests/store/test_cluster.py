@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.store import open_store
 from services.common.store.cluster import distributed_statements

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.common.migrate import migrate
 from services.scoring import watch_queries as queries
 from services.scoring.watch_queries import Outcome, Shadowed

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.arbitration.disputes import queries as disputes
 from services.arbitration.disputes.events import START, Step, prove, seal
 from services.arbitration.disputes.words import Kind, Role

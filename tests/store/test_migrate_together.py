@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.common.migrate import migrate_services, read_folder
 from services.common.store import open_store
 from services.configuration import NAMES

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.arbitration import queries as arbitration
 from services.arbitration.queries import Span
 from services.common.migrate import migrate

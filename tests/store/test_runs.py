@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.arbitration.engine import Engine
 from services.common.migrate import migrate
 from services.common.runs import kept_runs

@@ -263,4 +263,4 @@ def test_after_close_every_call_is_unavailable(either: Store) -> None:
 def _address(store: Any) -> tuple[Any, ...]:
     if hasattr(store, "_path"):
         return (store._path, store.database)
-    return (store._host, store._port, store.database)
+    return (*store._hosts.in_order()[0], store.database)

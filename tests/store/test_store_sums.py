@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from services.__main__ import ROOT
-from services.arbitration import learning
+from services.application import ROOT
+from services.arbitration import chunks
 from services.arbitration.domain import Marks, Vocabulary, starting_accuracies
-from services.arbitration.learning import Gold, settle, settle_shares, sums_in_memory
+from services.arbitration.gold import Gold
+from services.arbitration.learning import settle, settle_shares, sums_in_memory
 from services.arbitration.prior import Told
 from services.arbitration.store_sums import StoreSums, write_cells
 from services.arbitration.weighing import weigh_by
@@ -120,7 +121,7 @@ def test_memory_adds_up_the_same_in_any_number_of_pieces(monkeypatch):
     weighed = weigh_by(marks, vocabulary, start)
 
     whole, mass = sums_in_memory(weighed, Gold.of(GOLD))(start)
-    monkeypatch.setattr(learning, "CHUNK", 7)
+    monkeypatch.setattr(chunks, "CHUNK", 7)
     pieces, mass_of_pieces = sums_in_memory(weighed, Gold.of(GOLD))(start)
 
     assert np.allclose(whole, pieces, rtol=1e-12)

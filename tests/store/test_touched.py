@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.__main__ import ROOT
+from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.numbering.keys import relay_key, short_key
 from services.configuration import NAMES as SERVICES
@@ -14,7 +14,7 @@ from services.features.definitions import NAMES
 from services.features.mark_rows import MarkRows, counting
 from services.features.mark_sums import SUMS, sums
 from services.features.server import build
-from services.features.touched import AT_ONCE, compute, volumes_of
+from services.features.touched import FIRST_AT_ONCE, compute, volumes_of
 from services.scoring.queries import feature_rows
 
 DAY_MS = 86_400_000
@@ -147,13 +147,14 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def test_more_numbers_than_are_read_at_once_have_the_rows_of_each(store):
-    numbers = fill(store, 3, 2 * AT_ONCE)
+def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
+    numbers = fill(store, 3, 2 * FIRST_AT_ONCE)
+    monkeypatch.setattr("services.features.touched.ROWS_AT_ONCE", 1_000)  # parts of some 80
 
     together = compute(store, AS_OF, numbers)
 
-    assert len(numbers) > AT_ONCE
-    for at in (0, AT_ONCE - 1, AT_ONCE, len(numbers) - 1):
+    assert len(together) == len(numbers) > FIRST_AT_ONCE
+    for at in (0, FIRST_AT_ONCE - 1, FIRST_AT_ONCE, FIRST_AT_ONCE + 120, len(numbers) - 1):
         np.testing.assert_array_equal(together[at], compute(store, AS_OF, numbers[at : at + 1])[0])
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.arbitration import domain, weighing
-from services.arbitration.learning import Gold, learn, settle_shares, sums_in_memory
+from services.arbitration.gold import Gold
+from services.arbitration.learning import learn, settle_shares, sums_in_memory
 from services.arbitration.prior import Told, best_weight, columns
 from tests.unit.test_arbitration_domain import CATEGORIES, marks_of, vocabulary
 

@@ -11,6 +11,7 @@ from services.common.numbering import parse
 from services.common.taxonomy import standard
 from services.common.wire import MAKING, category_code
 from services.reputation import encoding, texts
+from services.reputation.currency import Currency
 from services.reputation.lookup import LookupServicer
 from services.reputation.packets import read_batch
 from services.reputation.published.packing import NAMES, Columns, rounded
@@ -118,7 +119,7 @@ def by_key(columns: Columns):
 
 class Fixed:
     def __init__(self, snapshot):
-        self.snapshot = snapshot
+        self.snapshot, self.currency = snapshot, Currency()
 
 
 @settings(deadline=None, max_examples=150)
@@ -170,6 +171,13 @@ def test_a_batch_in_bytes_is_read_as_number_by_number(numbers, region):
         assert region == ""
 
 
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_empty_numbers_are_numbers_of_a_batch(count):
+    batch = read_batch(pb.BatchGetReputationsRequest(numbers=[""] * count).SerializeToString())
+
+    assert [batch.text(place) for place in range(batch.count)] == [""] * count
+
+
 def test_mobile_numbers_in_wire_form_are_read_at_once():
     request = pb.BatchGetReputationsRequest(numbers=["+8613800138000", "+8619912345678"])
 
@@ -199,7 +207,7 @@ def test_the_count_of_marks_is_shown_in_full(marks):
 
     content = encoding.encode_batch(snapshot, np.array(KEYS[:1]), {})
 
-    (result,) = pb.BatchGetReputationsResponse.FromString(content).results
+    (result,) = pb.BatchGetReputationsResponse.FromString(bytes(content)).results
     assert result.reputation.mark_count == marks
     assert (f"被{marks}人" in result.reputation.display_text_zh) == (marks > 0)
 

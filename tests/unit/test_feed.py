@@ -1,6 +1,7 @@
 """The feed over random histories: whoever applies updates has what the server publishes."""
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,36 @@ def test_a_snapshot_is_shared_by_equal_filters_and_kept_for_minutes(state, feed)
     assert feed.snapshot(make_filter([86], 0, [])) is first
     kept = files.read_rows(str(feed.open_snapshot(first.snapshot_id)))
     assert kept["category"].tolist() == [3101] * 100
+
+
+def test_a_young_snapshot_from_which_no_updates_lead_on_is_written_anew(state, feed, monkeypatch):
+    monkeypatch.setattr("services.reputation.feed.RESET_ROWS", 10)
+    first = feed.snapshot(Filter())
+    publish(state, {key(8613800138000 + i): (1100, 4, ESTABLISHED, i) for i in range(50)}, 2)
+
+    second = feed.snapshot(Filter())
+
+    assert second.head.version == feed.state(Filter()).head.version != first.head.version
+    assert not feed.changes(second.head.version, Filter()).reset
+
+
+def test_files_that_nobody_may_resume_any_more_are_removed_also_those_never_finished(
+    state, feed, tmp_path
+):
+    kept = feed.snapshot(Filter())
+    folder = feed.open_snapshot(kept.snapshot_id).parent
+    old, torn, fresh = (folder / name for name in ("a.parquet", "b.part", "c.part"))
+    for path in (old, torn, fresh):
+        path.write_bytes(b"x")
+    for path in (old, torn):
+        os.utime(path, (0, 0))
+
+    feed.snapshot(Filter(calling_codes=(86,)))
+
+    assert not old.exists()
+    assert not torn.exists()
+    assert fresh.exists()
+    assert feed.open_snapshot(kept.snapshot_id).exists()
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "0" * 64, "A" * 64])

@@ -5,9 +5,15 @@ import json
 import zlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.cli import importing, scorecards
+from services.cli.arbitrate import arbitrate_file
+from services.cli.cdr.run import aggregate_files
+from services.cli.evaluate_files import read_texts as read_truth
+from services.cli.model import read_texts
 from services.common.errors import InvalidArgument
 from services.reputation.published import shelf, table
 from tests.fuzz.files import KEYS, _published, sealed
@@ -55,3 +61,42 @@ def test_no_cell_of_an_export_is_a_formula(tmp_path, text):
     for file in (path, tmp_path / "rejects.csv"):
         rows = list(csv.reader(file.open(newline="")))
         assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for row in rows for cell in row)
+
+
+def _spoilt(path, found, spoilt):
+    """A Parquet file with bytes in it changed after it was written."""
+    columns = pa.table(
+        {
+            **{name: ["a" * 10] for name in ("number", "task", "worker", "label", "occurredXX")},
+            **{name: [""] for name in ("valid_from", "valid_until", "category", "bad")},
+        }
+    )
+    pq.write_table(columns, path, store_schema=False, compression="none", use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace(found, spoilt))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("found", "spoilt"),
+    [(b"occurredXX", b"occurred\xf2\x28"), (b"a" * 10, b"\xff" * 10)],
+    ids=["name of a column", "text"],
+)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path, out: list(importing.read_tables(path)),
+        lambda path, out: read_texts(path),
+        lambda path, out: arbitrate_file(path, out),
+        lambda path, out: aggregate_files([path], out, "CMCC"),
+        lambda path, out: read_truth(path, ("number", "label")),
+    ],
+    ids=["import", "table", "answers", "call records", "truth"],
+)
+def test_parquet_that_is_no_utf8_is_refused_by_name(tmp_path, read, found, spoilt):
+    path = _spoilt(tmp_path / "spoilt.parquet", found, spoilt)
+
+    with pytest.raises(InvalidArgument) as refused:
+        read(path, tmp_path / "out.parquet")
+
+    assert refused.value.reason == "FILE_UNREADABLE"
+    assert refused.value.metadata["file"].endswith("spoilt.parquet")

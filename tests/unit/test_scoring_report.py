@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from loadtests import scoring_figures as figures
+from loadtests.bars import Bar
 from loadtests.scoring_page import page
 
 
@@ -68,10 +69,10 @@ def test_the_interval_of_a_figure_holds_the_figure(scored):
 
 
 def test_a_bar_holds_on_its_own_side_only():
-    assert figures.Bar("auc", 0.97, 0.966).held
-    assert not figures.Bar("auc", 0.96, 0.966).held
-    assert figures.Bar("ece", 0.02, 0.03, at_least=False).held
-    assert not figures.Bar("ece", 0.04, 0.03, at_least=False).held
+    assert Bar("auc", 0.97, 0.966).held
+    assert not Bar("auc", 0.96, 0.966).held
+    assert Bar("ece", 0.02, 0.03, at_least=False).held
+    assert not Bar("ece", 0.04, 0.03, at_least=False).held
 
 
 def test_the_page_loads_nothing_and_escapes_names(scored):
@@ -85,7 +86,7 @@ def test_the_page_loads_nothing_and_escapes_names(scored):
         figures.slices(probability, label, {"<few>": np.arange(len(label)) < 30}),
         [("links", -0.1, -0.2, 0.01, 0.01)],
         [("links:degree", "links", 0.4)],
-        [figures.Bar("AUC", 0.5, 0.9)],
+        [Bar("AUC", 0.5, 0.9)],
     )
 
     written = page([evaluation], [], datetime(2026, 11, 25, tzinfo=UTC))

@@ -181,7 +181,8 @@ class Cases:
         Raises:
             NotFound: DISPUTE_NOT_FOUND.
         """
-        events = queries.events_of(self._store, [dispute_id])[dispute_id]
+        # Events of no dispute, such as readings and changed targets of notices, have no id.
+        events = queries.events_of(self._store, [dispute_id])[dispute_id] if dispute_id else []
         dispute = fold(events)
         if dispute is None:
             raise NotFound(

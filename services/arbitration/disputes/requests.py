@@ -9,6 +9,7 @@ from services.arbitration.disputes.words import Applicant, Ground, Outcome, Reas
 from services.common.errors import InvalidArgument, out_of_range
 from services.common.numbering import Number, parse
 from services.common.taxonomy import standard
+from services.common.wire import whole
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 
 MAX_TEXT = 2_000
@@ -98,9 +99,10 @@ def page_token(token: str) -> tuple[int, str]:
     """
     if not token:
         return -1, ""
-    rank, _, last = token.partition(":")
-    if not (rank.isascii() and rank.isdigit() and len(rank) < 19 and last):
+    first, _, last = token.partition(":")
+    rank = whole(first)
+    if rank is None or not last:
         raise InvalidArgument(
             "PAGE_TOKEN_INVALID", "page_token was not issued here", field="page_token"
         )
-    return int(rank), last
+    return rank, last

@@ -8,7 +8,7 @@ from services.arbitration.referrals.referral import OPEN
 from services.common.errors import InvalidArgument
 from services.common.numbering import from_key
 from services.common.taxonomy import standard
-from services.common.wire import category_code
+from services.common.wire import category_code, whole
 from zhengming.arbitration.v1 import referral_pb2 as pb
 
 
@@ -102,11 +102,11 @@ def page_place(token: str) -> tuple[int, int, str] | None:
     """
     if not token:
         return None
-    drawn, _, rest = token.partition(":")
-    level, _, last = rest.partition(":")
-    whole = all(part.isascii() and part.isdigit() and len(part) < 19 for part in (drawn, level))
-    if not whole or not last:
+    first, _, rest = token.partition(":")
+    second, _, last = rest.partition(":")
+    drawn, level = whole(first), whole(second)
+    if drawn is None or level is None or not last:
         raise InvalidArgument(
             "PAGE_TOKEN_INVALID", "page_token was not issued here", field="page_token"
         )
-    return int(drawn), int(level), last
+    return drawn, level, last

@@ -4,6 +4,10 @@ from contextvars import ContextVar
 
 from services.common.identity.clients import Client
 
+BEHALF = "zhengming-caller-bin"
+"""Metadata by which a process says for whom it passes a call on: a client's name in UTF-8. Guards
+believe it of services alone."""
+
 _CALLER: ContextVar[Client | None] = ContextVar("caller", default=None)
 
 

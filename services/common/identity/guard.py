@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,15 @@ class Guard:
             Unauthenticated: UNAUTHENTICATED.
             PermissionDenied: PERMISSION_DENIED.
         """
-        client = self._identify(context)
+        try:
+            client = self._identify(context)
+        except Unauthenticated as error:
+            _trace("", method, error)
+            raise
         try:
             self.permission(method).check_scopes(client.name, client.scopes, method)
-        except DomainError:
-            log.warning("denied: client %s, method %s", client.name, method)
+        except DomainError as error:
+            _trace(client.name, method, error)
             raise
         return client
 
@@ -78,26 +83,49 @@ class Guard:
             request = _read(method, request)
         try:
             permission.check_own(client.name, client.scopes, client.acts_as, method, request)
-        except DomainError:
-            log.warning("denied: client %s, method %s, not its own", client.name, method)
+        except DomainError as error:
+            _trace(client.name, method, error)
             raise
-        if permission.quota and "service" not in client.scopes:
-            rate = client.rates[permission.quota]
-            self._limits.take(rate, client.name, min(permission.cost(request), rate.burst))
+        rate = client.rates.get(permission.quota)
+        if rate and "service" not in client.scopes:
+            try:
+                self._limits.take(rate, client.name, min(permission.cost(request), rate.burst))
+            except DomainError as error:
+                _trace(client.name, method, error)
+                raise
 
     def _identify(self, context: grpc.ServicerContext) -> Client:
         names = _certified(context)
         if not names:
             names = [subject(_token(context), self._keys(), self._clock)]
         clients = self._clients()
-        for name in names:
-            if name in clients:
-                return clients[name]
-        raise Unauthenticated(
-            "UNAUTHENTICATED",
-            f"{names[0][:64]} is not among the clients",
-            cause="ClientUnknown",
-        )
+        shown = _listed(clients, names)
+        behalf = _behalf(context) if "service" in shown.scopes else ""
+        # Whoever passes the call on has taken it from the client's quota.
+        return replace(_listed(clients, [behalf]), rates={}) if behalf else shown
+
+
+def _trace(client: str, method: str, error: DomainError) -> None:
+    """Leave word of a refusal in the log: who ("" is nobody known), what, and why."""
+    told = {name: error.metadata.get(name, "") for name in ("cause", "field")}
+    what: dict[str, str] = {"client": client, "method": method, "reason": error.reason}
+    log.warning("denied", extra=what | told)
+
+
+def _listed(clients: Mapping[str, Client], names: Sequence[str]) -> Client:
+    for name in names:
+        if name in clients:
+            return clients[name]
+    raise Unauthenticated(
+        "UNAUTHENTICATED", f"{names[0][:64]} is not among the clients", cause="ClientUnknown"
+    )
+
+
+def _behalf(context: grpc.ServicerContext) -> str:
+    for key, value in context.invocation_metadata():
+        if key == caller.BEHALF and isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+    return ""
 
 
 def _read(method: str, request: bytes) -> Any:
@@ -159,6 +187,7 @@ class GuardInterceptor(grpc.ServerInterceptor):
 
         def many(requests: Iterator[Any], context: Any) -> Any:
             client = guard.admit(context, method)
+            caller.enter(client)
 
             def taken() -> Iterator[Any]:
                 for request in requests:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import pyarrow as pa
 
@@ -13,8 +13,13 @@ from services.common.store.chdb import ChdbStore
 from services.common.store.clickhouse import ClickHouseStore
 from services.common.store.columns import Columns
 from services.common.store.failure import StoreError
+from services.common.store.hosts import Host, read_hosts
+from services.common.store.lifeline import Lifeline, greets
 
-__all__ = ["ChdbStore", "ClickHouseStore", "Columns", "Store", "StoreError", "open_store"]
+__all__ = [
+    "ChdbStore", "ClickHouseStore", "Columns", "Lifeline", "Store", "StoreError", "answers",
+    "open_store",
+]  # fmt: skip
 
 DEFAULT_DATABASE = "zhengming"
 _CLUSTER = re.compile(r"cluster=([A-Za-z_]\w*)(?:&quorum=([1-9]))?")
@@ -120,14 +125,16 @@ class Store(Protocol):
         ...
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, lifeline: Lifeline | None = None) -> Store:
     """Open the store that a URL names.
 
     Args:
         url: `chdb:PATH`, `chdb:PATH?database=NAME`, or `clickhouse://[USER:PASSWORD@]HOST[:PORT]
             [/DATABASE][?cluster=NAME[&quorum=N]]`, user and password percent-encoded. Port 9000 and
-            database `zhengming` if not given; quorum as ClickHouseStore has it. The database is
-            created if it is not there.
+            database `zhengming` if not given; quorum as ClickHouseStore has it. Of a cluster there
+            may be several `HOST[:PORT]`, with commas between them: whichever answers. The
+            database is created if it is not there.
+        lifeline: holds the connections to a server; None: one of the store's own.
 
     Raises:
         InvalidArgument: STORE_URL_INVALID.
@@ -143,25 +150,37 @@ def open_store(url: str) -> Store:
             raise _url_invalid(url, "chdb:PATH or chdb:PATH?database=NAME is meant")
         return ChdbStore(path, _checked_database(url, database))
     if scheme == "clickhouse":
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise _url_invalid(url, "host or port cannot be read") from None
-        cluster = _CLUSTER.fullmatch(parts.query)
-        if not host or (parts.query and not cluster) or parts.fragment:
-            form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE[?cluster=NAME[&quorum=N]]"
-            raise _url_invalid(url, f"{form} is meant")
+        parts, hosts, cluster = _servers(url)
         return ClickHouseStore(
-            host,
-            9000 if port is None else port,
+            *hosts[0],
             _checked_database(url, parts.path.strip("/") or DEFAULT_DATABASE),
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
             cluster[1] if cluster else "",
             int(cluster[2] or 0) if cluster else 0,
+            hosts[1:],
+            lifeline,
         )
     raise _url_invalid(url, "it begins with neither chdb: nor clickhouse://")
+
+
+def answers(url: str) -> bool:
+    """Whether the store of a URL that can be opened answers within seconds; one in the process
+    always does."""
+    return url.startswith("chdb:") or any(greets(*host) for host in _servers(url)[1])
+
+
+def _servers(url: str) -> tuple[SplitResult, list[Host], re.Match[str] | None]:
+    try:
+        parts = urlsplit(url)
+        hosts = read_hosts(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        raise _url_invalid(url, "host or port cannot be read") from None
+    cluster = _CLUSTER.fullmatch(parts.query)
+    if (parts.query and not cluster) or parts.fragment or (hosts[1:] and not cluster):
+        form = "clickhouse://[USER:PASSWORD@]HOST:PORT/DATABASE, or HOST:PORT,HOST:PORT"
+        raise _url_invalid(url, f"{form}/DATABASE?cluster=NAME[&quorum=N] is meant")
+    return parts, hosts, cluster
 
 
 def _checked_database(url: str, name: str) -> str:

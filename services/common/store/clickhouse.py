@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
 from services.common.errors import Unavailable
 from services.common.store.cluster import distributed_statements, shard_database
-from services.common.store.columns import Columns, as_table, engine_type, plain
+from services.common.store.columns import Columns, as_table, plain
+from services.common.store.driver_columns import as_list, as_numpy, external_tables
 from services.common.store.failure import ALREADY_DONE_CODES, StoreError, engine_failure
+from services.common.store.hosts import Host, Hosts
+from services.common.store.lifeline import CONNECTION_LOST, UNANSWERED, Lifeline
 from services.common.store.pool import Pool
 from services.common.store.statement import (
     checked_command,
@@ -44,9 +44,6 @@ _CLUSTER_SETTINGS = {
 # The driver logs a traceback for each lost connection, which its caller hears of as Unavailable.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
-_CONNECTION_LOST = (driver_errors.NetworkError, EOFError, ConnectionError)
-_UNANSWERED = (*_CONNECTION_LOST, OSError, driver_errors.SocketTimeoutError)
-
 
 class ClickHouseStore:
     """A store in a ClickHouse server's database; threads may share it.
@@ -67,6 +64,8 @@ class ClickHouseStore:
         password: str = "",
         cluster: str = "",
         quorum: int = 0,
+        others: Sequence[Host] = (),
+        lifeline: Lifeline | None = None,
     ) -> None:
         """Connect, and create the database if it is not there.
 
@@ -75,17 +74,21 @@ class ClickHouseStore:
                 "" for this server alone. See `cluster` for how tables are laid out.
             quorum: replicas that have rows when an insert is answered; 0: two, or one where a
                 shard has one only. With fewer that answer, nothing is inserted.
+            others: more servers of the cluster; statements go to one of them when the one before
+                does not answer.
+            lifeline: holds the connections; None: one of its own.
 
         Raises:
-            Unavailable: STORE_UNAVAILABLE: nothing answers at host and port.
+            Unavailable: STORE_UNAVAILABLE: no server answers.
             StoreError: the server refuses, a wrong password for one.
         """
-        self._host, self._port = host, port
+        self._hosts = Hosts([(host, port), *others])
         self._user, self._password = user, password
         self.database = checked_name(database)
         self.cluster = checked_name(cluster) if cluster else ""
         self._quorum, self.engine_version = quorum or 1, (0, 0)
-        self._pool = Pool(self._new_client, Client.disconnect)
+        self._lifeline = lifeline or Lifeline()
+        self._pool = Pool(self._new_client, self._lifeline.drop)
         version_sql = "SELECT version() AS version"
         try:
             result = self.query(version_sql)
@@ -109,12 +112,12 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> pa.Table:
         """See Store.query."""
-        externals = _external_tables(tables)
+        externals = external_tables(tables)
         statement = render(sql, params, {name: name for name in tables or {}})
         try:
             return plain(self._read(statement, externals, exact))
         except Unavailable as error:
-            if not isinstance(error.__cause__, _CONNECTION_LOST):
+            if not isinstance(error.__cause__, CONNECTION_LOST):
                 raise
             return plain(self._read(statement, externals, exact))
 
@@ -126,7 +129,7 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> None:
         """See Store.execute."""
-        externals = _external_tables(tables)
+        externals = external_tables(tables)
         statement = render(checked_command(sql), params, {name: name for name in tables or {}})
         spread = [statement]
         if self.cluster:
@@ -173,7 +176,8 @@ class ClickHouseStore:
             if " ON CLUSTER " not in statement:
                 pools = [
                     Pool(
-                        partial(self._new_client, None, row["host"], row["port"]), Client.disconnect
+                        partial(self._new_client, None, Hosts([(row["host"], row["port"])])),
+                        self._lifeline.drop,
                     )
                     for row in self._servers()
                 ]
@@ -205,9 +209,7 @@ class ClickHouseStore:
         found: set[str] = set()
         for row in self._servers():
             try:
-                one = ClickHouseStore(
-                    row["host"], row["port"], "default", self._user, self._password
-                )
+                one = self._other(row["host"], row["port"], "default")
             except Unavailable:  # what does not answer runs nothing
                 continue
             try:
@@ -235,7 +237,7 @@ class ClickHouseStore:
         statement = f"INSERT INTO {checked_table_name(table)} ({names}) VALUES"
         # The driver writes numpy columns fast, but no arrays.
         has_lists = any(pa.types.is_list(column_type) for column_type in rows.schema.types)
-        values = [_as_list(column) if has_lists else _as_numpy(column) for column in rows.columns]
+        values = [as_list(column) if has_lists else as_numpy(column) for column in rows.columns]
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
         self._send(
             self._pool,
@@ -258,7 +260,7 @@ class ClickHouseStore:
         except Exception as error:
             raise self._failure(error) from error
         finally:
-            client.disconnect()
+            self._lifeline.drop(client)
         self.database = database
         self._pool.renew()
 
@@ -282,14 +284,16 @@ class ClickHouseStore:
     def _first_answering(self, replicas: list[dict[str, Any]]) -> "ClickHouseStore":
         for at, replica in enumerate(replicas):
             try:
-                return ClickHouseStore(
-                    replica["host"], replica["port"], shard_database(self.database),
-                    self._user, self._password,
-                )  # fmt: skip
+                return self._other(replica["host"], replica["port"], shard_database(self.database))
             except Unavailable:
                 if at == len(replicas) - 1:
                     raise
         raise StoreError(0, f"cluster {self.cluster} has no servers")
+
+    def _other(self, host: str, port: int, database: str) -> "ClickHouseStore":
+        return ClickHouseStore(
+            host, port, database, self._user, self._password, lifeline=self._lifeline
+        )
 
     def close(self) -> None:
         """Close the connections; closing again does nothing."""
@@ -309,12 +313,19 @@ class ClickHouseStore:
                 raise self._failure(error) from error
             return result
 
-    def _new_client(
-        self, database: str | None = None, host: str | None = None, port: int | None = None
-    ) -> Client:
-        return Client(
-            host or self._host,
-            port or self._port,
+    def _new_client(self, database: str | None = None, hosts: Hosts | None = None) -> Client:
+        """A connection to a server that answers.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE.
+            StoreError: the server refuses.
+        """
+        hosts = hosts or self._hosts
+        (host, port), *others = hosts.in_order()
+        client = Client(
+            host,
+            port,
+            alt_hosts=",".join(f"{name}:{number}" for name, number in others),
             database=database or self.database,
             user=self._user,
             password=self._password,
@@ -324,6 +335,14 @@ class ClickHouseStore:
             send_receive_timeout=STATEMENT_TIMEOUT_S,
             tcp_keepalive=True,
         )
+        self._lifeline.hold(client)
+        try:
+            client.connection.connect()
+        except Exception as error:
+            self._lifeline.drop(client)
+            raise self._failure(error) from error
+        hosts.answered((client.connection.host, client.connection.port))
+        return client
 
     def _settings(self) -> dict[str, Any] | None:
         if not self.cluster:
@@ -336,48 +355,8 @@ class ClickHouseStore:
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, driver_errors.ServerException):
             return engine_failure(error.code, error.message)
-        if isinstance(error, _UNANSWERED):
-            return Unavailable(
-                "STORE_UNAVAILABLE", f"store: no answer from {self._host}:{self._port}"
-            )
+        if isinstance(error, UNANSWERED):
+            return Unavailable("STORE_UNAVAILABLE", f"store: no answer from {self._hosts}")
         if isinstance(error, driver_errors.Error):
             return StoreError(error.code, type(error).__name__)
         return error
-
-
-def _external_tables(tables: Mapping[str, Columns] | None) -> list[dict[str, Any]]:
-    """External tables as the driver takes them from numpy."""
-    externals = []
-    for name, columns in (tables or {}).items():
-        table = as_table(columns)
-        externals.append(
-            {
-                "name": checked_name(name),
-                "structure": [(field.name, engine_type(field.type)) for field in table.schema],
-                "data": {
-                    field.name: SimpleNamespace(values=_as_numpy(table[field.name]))
-                    for field in table.schema
-                },
-            }
-        )
-    return externals
-
-
-def _as_numpy(column: "pa.ChunkedArray[Any]") -> "np.ndarray[Any, Any]":
-    values: np.ndarray[Any, Any] = column.to_numpy()
-    return values
-
-
-def _as_list(column: "pa.ChunkedArray[Any]") -> list[Any]:
-    """Python values; by way of numpy, which is several times faster than Arrow's to_pylist."""
-    if not pa.types.is_list(column.type):
-        values: list[Any] = column.to_numpy().tolist()
-        return values
-    nested: list[Any] = []
-    for chunk in column.chunks:
-        # flatten() begins at the chunk's first offset, which a slice has above 0.
-        offsets = chunk.offsets.to_numpy()
-        bounds = (offsets - offsets[0]).tolist()
-        items = _as_list(pa.chunked_array([chunk.flatten()]))
-        nested += [items[begin:end] for begin, end in pairwise(bounds)]
-    return nested

@@ -27,6 +27,8 @@ _PASSING_CODES = {
     439: "CANNOT_SCHEDULE_TASK",
     999: "KEEPER_EXCEPTION",
 }
+_NO_SPACE = "errno: 28,"
+"""In whatever statement and file it happens, the disk is full (errno.h: ENOSPC)."""
 _SYNTAX_ERROR_CODE = 62
 
 # From here on the engines repeat the statement, its values, or their own stack.
@@ -58,6 +60,8 @@ def engine_failure(code: int, message: str) -> StoreError | DomainError:
         line without values, for it may reach a log.
     """
     line = one_line(message) if code != _SYNTAX_ERROR_CODE else "the statement's syntax is wrong"
+    if _NO_SPACE in message:
+        return Unavailable("STORE_UNAVAILABLE", "store: NOT_ENOUGH_SPACE: the disk is full")
     if code in _PASSING_CODES:
         return Unavailable("STORE_UNAVAILABLE", f"store: {_PASSING_CODES[code]}: {line}")
     return StoreError(code, line)

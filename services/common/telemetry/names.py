@@ -86,6 +86,8 @@ COLUMN = "zhengming.column"
 """score: what the model says; features: the feature that moved most."""
 SOURCE = "zhengming.source"
 """Name of a source, "other" where it holds five digits in a row or more."""
+LANE = "zhengming.lane"
+"""Kind of call that shares threads, such as lookups or writes."""
 READING = "zhengming.reading"
 """Which gauges could not be read."""
 
@@ -95,6 +97,14 @@ CALLS = Instrument(
     "s",
     "Time in the handler of a gRPC call, streams until their end.",
     (METHOD, STATUS),
+)
+SHED = Instrument(
+    "zhengming.calls.shed",
+    Kind.COUNTER,
+    "{call}",
+    "Calls refused at once because too many of their kind waited already; they are not among "
+    "rpc.server.call.duration.",
+    (LANE,),
 )
 PAGES = Instrument(
     "http.server.request.duration",
@@ -164,7 +174,8 @@ PUBLISH_FAILURES = Instrument(
     Kind.COUNTER,
     "{failure}",
     "Attempts to publish that failed, and are made again; outcome churn: a full pass that would "
-    "have moved too much, upstream: another service, internal: anything else.",
+    "have moved too much, upstream: another service, internal: anything else; poison: numbers that "
+    "cannot be judged, which wait for their next mark or pass.",
     (WAY, OUTCOME),
 )
 CHURN = Instrument(
@@ -172,6 +183,12 @@ CHURN = Instrument(
     Kind.GAUGE,
     "1",
     "Share of the established labels that the last full pass moved, or would have.",
+)
+PUBLISHED_AGE = Instrument(
+    "zhengming.published.age",
+    Kind.GAUGE,
+    "s",
+    "How long ago all that was committed was last known to be in what this process answers.",
 )
 PUBLISHED_VERSION = Instrument(
     "zhengming.published.version",

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ F32 = npt.NDArray[np.float32]
 REPEATED = 2
 """Hostile marks from which a number may belong to a campaign; so may one for which a rule fired."""
 MAX_WAITING = 100_000
-"""Touched numbers that wait to be put into the index; beyond, the oldest wait for the next run."""
+"""Rows of touched numbers that wait for the index; beyond, the oldest wait for the next run."""
 _MARKS = NAMES.index("marks_count")
 _NOBODY = np.empty(0, dtype=np.int64)
 _NO_TRAITS = np.empty((0, len(embedding.TRAITS)), dtype=np.float32)
@@ -58,7 +59,7 @@ class Neighbours:
         self._store, self._folder = store, folder
         self._lock = threading.Lock()
         self._index: NeighbourIndex | None = None
-        self._waiting: dict[int, F32] = {}
+        self._waiting: deque[tuple[I64, F32]] = deque()
 
     def build(self, run: int, as_of_ms: int) -> None:
         """Index a run and find its campaigns; called by the job once the run's rows are written."""
@@ -95,11 +96,9 @@ class Neighbours:
     def note(self, numbers: I64, rows: F32) -> None:
         """Take feature rows as of now, (n, features), of numbers, for the next question."""
         with self._lock:
-            for number, row in zip(numbers.tolist(), rows, strict=True):
-                self._waiting.pop(number, None)
-                self._waiting[number] = row
-            while len(self._waiting) > MAX_WAITING:
-                del self._waiting[next(iter(self._waiting))]
+            self._waiting.append((numbers, rows))
+            while sum(len(some) for some, _ in self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
 
     def search(self, number: int, row: F32, count: int) -> Found:
         """The numbers most like one, nearest first.
@@ -150,8 +149,11 @@ class Neighbours:
             loaded = NeighbourIndex.load(self._folder, run)
             self._index = loaded or self._indexed(run, as_of_ms)[0]
         if self._waiting:
-            numbers = np.array(list(self._waiting), dtype=np.int64)
-            have, values = embedding.traits(np.stack(list(self._waiting.values())))
+            numbers, last = np.unique(
+                np.concatenate([some for some, _ in self._waiting])[::-1], return_index=True
+            )
+            rows = np.concatenate([rows for _, rows in self._waiting])[::-1][last]
+            have, values = embedding.traits(rows)
             points = self._index.scale.points(values)
             self._index.update(numbers[have], points, numbers[~have])
             self._waiting.clear()

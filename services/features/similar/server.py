@@ -9,6 +9,7 @@ from services.common.errors import InvalidArgument, out_of_range
 from services.common.numbering import parse
 from services.common.numbering.keys import wire
 from services.common.store import Store
+from services.common.wire import whole
 from services.features.similar import queries
 from services.features.similar import wire as messages
 from services.features.similar.campaigns import blocks_of
@@ -96,11 +97,12 @@ def _after(token: str, run: int) -> int:
     """The campaign after which a page starts."""
     if not token:
         return 0
-    of_run, _, after = token.partition("-")
-    if of_run != str(run) or not (after.isascii() and after.isdigit() and len(after) < 10):
+    of_run, _, text = token.partition("-")
+    after = whole(text)
+    if of_run != str(run) or after is None:
         raise InvalidArgument(
             "PAGE_TOKEN_INVALID",
             "page_token was not issued here, or campaigns have been found anew since",
             field="page_token",
         )
-    return int(after)
+    return after

@@ -65,7 +65,7 @@ class KeyIndex:
         while step:  # lower bound in each bucket, by halves
             ahead = at + step
             probe = self.low.take(ahead - 1, mode="clip")
-            at = np.where((ahead <= end) & (probe < low), ahead, at)
+            np.copyto(at, ahead, where=(ahead <= end) & (probe < low))
             step >>= 1
         hit = inside & (at < end)
         np.minimum(at, last, out=at)

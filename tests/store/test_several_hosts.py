@@ -1,0 +1,83 @@
+"""A store URL may name several servers of a cluster: statements go to one that answers."""
+
+import pytest
+
+from services.common.errors import Unavailable
+from services.common.store import open_store
+from services.common.store.hosts import Hosts, read_hosts
+from tests.clickhouse_server import free_ports
+from tests.cluster import NAME, Cluster
+
+TABLE = "CREATE TABLE kept (number Int64) ENGINE = MergeTree ORDER BY number"
+
+
+def url(database, *ports):
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return f"clickhouse://{hosts}/{database}?cluster={NAME}"
+
+
+@pytest.fixture(scope="module")
+def shard():
+    """One shard of three replicas: one may be lost, and two still acknowledge."""
+    with Cluster(shards=1, replicas=3) as running:
+        yield running
+
+
+def ports_of(shard):
+    return [server.tcp_port for server in shard.servers[0]]
+
+
+def test_who_answered_last_is_asked_first():
+    hosts = Hosts(read_hosts("a:1,b,c:3"))
+
+    hosts.answered(("b", 9000))
+
+    assert hosts.in_order() == [("b", 9000), ("c", 3), ("a", 1)]
+    assert str(hosts) == "b:9000, c:3, a:1"
+
+
+def test_a_server_that_is_not_there_is_passed_over(shard):
+    (nobody,) = free_ports(1)
+
+    store = open_store(url("passed_over", nobody, *ports_of(shard)))
+    store.execute(TABLE)
+    store.insert("kept", {"number": [1, 2]})
+    found = store.query("SELECT count() AS n FROM kept")
+    store.close()
+
+    assert found["n"].to_pylist() == [2]
+
+
+def test_where_none_answers_all_are_named():
+    ports = free_ports(2)
+
+    with pytest.raises(Unavailable) as caught:
+        open_store(url("nowhere", *ports))
+
+    assert caught.value.reason == "STORE_UNAVAILABLE"
+    assert all(f"127.0.0.1:{port}" in str(caught.value) for port in ports)
+
+
+def test_the_first_server_is_killed_and_what_was_acknowledged_is_there(shard):
+    store = open_store(url("first_killed", *ports_of(shard)))
+    store.execute(TABLE)
+    store.insert("kept", {"number": [1]})
+    first = shard.servers[0][0]
+
+    first.kill()
+    try:
+        read = store.query("SELECT number FROM kept", exact=True)
+        store.insert("kept", {"number": [2]})  # two of three replicas have it
+        begun = open_store(url("first_killed", *ports_of(shard)))
+        later = begun.query("SELECT number FROM kept ORDER BY number", exact=True)
+        begun.close()
+    finally:
+        first.start()
+    back = open_store(first.url("first_killed_shard"))
+    back.execute("SYSTEM SYNC REPLICA first_killed_shard.kept")
+    caught_up = back.query("SELECT number FROM kept ORDER BY number")
+    back.close()
+    store.close()
+
+    assert read["number"].to_pylist() == [1]
+    assert later["number"].to_pylist() == caught_up["number"].to_pylist() == [1, 2]
