@@ -38,6 +38,11 @@ def run_of(run_id: str) -> int:
     return run
 
 
+def page_limit(asked: int, usual: int, most: int) -> int:
+    """Items of a page: `usual` unless a positive number is asked for, never above `most`."""
+    return min(asked if asked > 0 else usual, most)
+
+
 def check_batch(count: int, maximum: int, field: str) -> None:
     """Accept a batch of 1 to `maximum` items.
 

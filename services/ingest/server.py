@@ -13,7 +13,7 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
 from services.common.store import Store
 from services.common.times import epoch_ms, seconds
-from services.common.wire import whole
+from services.common.wire import page_limit, whole
 from services.ingest import marks, queries, records, status
 from services.ingest.commit import TOUCHES, Submission
 from services.ingest.committing import Committing, from_wire
@@ -169,7 +169,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
         wait_s = min(seconds(request.wait), MAX_WAIT_S)
         if wait_s > 0:
             committer.wait_beyond(seq, wait_s)
-        limit = min(request.page_size or DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
+        limit = page_limit(request.page_size, DEFAULT_CHANGES_PAGE, MAX_CHANGES_PAGE)
         found = queries.changes_after(self._store, seq, limit)
         answer = pb.ListChangesResponse(
             number_keys=found.numbers.tolist(),

@@ -15,7 +15,7 @@ from services.common.taxonomy import confirmed, meanings, standard
 from services.common.taxonomy.crosswalk import Crosswalk
 from services.common.taxonomy.meanings import EXACT, UNKNOWN, WORDS, Meaning, fold
 from services.common.taxonomy.suggest import Suggester
-from services.common.wire import category_code, check_batch
+from services.common.wire import category_code, check_batch, page_limit
 from services.ingest import queries
 from services.ingest.commit import TOUCHES, Submission
 from services.ingest.committing import Committing
@@ -105,7 +105,7 @@ class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
         unknown.sort(key=lambda row: (-counts.get(row["label"], (0, 0))[0], row["label"]))
         answer = pb.ListUnknownLabelsResponse(total_count=len(unknown))
         suggest = self._suggester_of(known)
-        for row in unknown[: min(request.page_size or DEFAULT_PAGE, MAX_PAGE)]:
+        for row in unknown[: page_limit(request.page_size, DEFAULT_PAGE, MAX_PAGE)]:
             marks, numbers = counts.get(row["label"], (0, 0))
             label = answer.labels.add(
                 source=row["name"], label=row["text"], mark_count=marks, number_count=numbers
@@ -147,7 +147,7 @@ class TaxonomyServicer(pb_grpc.TaxonomyServiceServicer):
     ) -> pb.ListMappingsResponse:
         """List what was confirmed."""
         rows = queries.mappings(self._store).to_pylist()[::-1]
-        limit = min(request.page_size or DEFAULT_MAPPINGS_PAGE, MAX_MAPPINGS_PAGE)
+        limit = page_limit(request.page_size, DEFAULT_MAPPINGS_PAGE, MAX_MAPPINGS_PAGE)
         return pb.ListMappingsResponse(mappings=[_to_wire(row) for row in rows[:limit]])
 
     def _stands(self, meaning: Meaning) -> bool:

@@ -9,7 +9,7 @@ from services.common.identity.caller import caller
 from services.common.numbering import parse
 from services.common.operations import Operations
 from services.common.store import Store
-from services.common.wire import as_of_ms, run_of, whole
+from services.common.wire import as_of_ms, page_limit, run_of, whole
 from services.reputation import encoding, queries, texts
 from services.reputation.lookup import LookupServicer
 from services.reputation.published.packing import Columns
@@ -96,7 +96,7 @@ class ReputationServicer(LookupServicer):
         """List one version, page by page."""
         lineage, version, after = self._page(request)
         rows = self._rows(lineage, version)
-        limit = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
+        limit = page_limit(request.page_size, DEFAULT_PAGE, MAX_PAGE)
         start = int(np.searchsorted(rows["number"], after, side="right"))
         end = min(start + limit, len(rows["number"]))
         page = {name: column[start:end] for name, column in rows.items()}

@@ -20,7 +20,7 @@ from services.common.clock import Clock
 from services.common.errors import DomainError, NotFound, out_of_range
 from services.common.numbering import Number, from_key, parse
 from services.common.store import Store
-from services.common.wire import check_batch
+from services.common.wire import check_batch, page_limit
 from zhengming.arbitration.v1 import arbitration_pb2_grpc, dispute_pb2_grpc
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 
@@ -259,7 +259,7 @@ class DisputeServicer(dispute_pb2_grpc.DisputeServiceServicer):
         if request.overdue_only:
             filters["overdue_at"] = now_ms
         after = requests.page_token(request.page_token)
-        limit = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
+        limit = page_limit(request.page_size, DEFAULT_PAGE, MAX_PAGE)
         ids, ranks, total = queries.page(self._store, filters, after, limit + 1)
         self._cases.record_read(reader, "list of disputes", filters.get("number", 0))  # type: ignore[arg-type]
         more = len(ids) > limit

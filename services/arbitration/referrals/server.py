@@ -27,7 +27,7 @@ from services.common.numbering import parse
 from services.common.store import Store
 from services.common.taxonomy import standard
 from services.common.times import epoch_ms
-from services.common.wire import check_batch
+from services.common.wire import check_batch, page_limit
 from zhengming.arbitration.v1 import referral_pb2 as pb
 from zhengming.arbitration.v1 import referral_pb2_grpc as pb_grpc
 
@@ -140,7 +140,7 @@ class ReferralServicer(pb_grpc.ReferralServiceServicer):
         if request.referral_id:
             filters["referral_id"] = request.referral_id
         after = wire.page_place(request.page_token)
-        limit = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
+        limit = page_limit(request.page_size, DEFAULT_PAGE, MAX_PAGE)
         rows, total = queries.page(self._store, filters, after, limit + 1)
         what = "export of referrals" if request.export else "referrals"
         self._cases.record_read(

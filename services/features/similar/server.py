@@ -9,7 +9,7 @@ from services.common.errors import InvalidArgument, out_of_range
 from services.common.numbering import parse
 from services.common.numbering.keys import wire
 from services.common.store import Store
-from services.common.wire import whole
+from services.common.wire import page_limit, whole
 from services.features.similar import queries
 from services.features.similar import wire as messages
 from services.features.similar.campaigns import blocks_of
@@ -77,7 +77,7 @@ def list_campaigns(
         return pb.ListCampaignsResponse()
     run, as_of_ms = newest
     after = _after(request.page_token, run)
-    limit = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
+    limit = page_limit(request.page_size, DEFAULT_PAGE, MAX_PAGE)
     total = queries.campaign_count(store, run)
     if number:
         of = queries.campaigns_of(store, run, np.array([number])).get(number)
