@@ -103,7 +103,7 @@ demo: $(STATE)/protos ## the same without staying
 	@$(VENV)/bin/zhengming demo --numbers $(NUMBERS) --days $(DAYS) --seed $(SEED) --dir var/demo
 
 test: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/chromium $(STATE)/kubectl $(STATE)/promtool $(STATE)/faketime ## everything that must hold
-	@$(PY) -m pytest --numprocesses=2 --dist=worksteal
+	@$(PY) -m pytest --numprocesses=2 --dist=loadfile
 
 test-cluster: $(STATE)/protos $(STATE)/tools $(STATE)/clickhouse $(STATE)/faketime ## two shards of two replicas; processes and a replica killed
 	@$(PY) -m pytest --timeout=900 -k "not chdb" tests/store/test_cluster.py tests/store/test_lease.py \

@@ -203,9 +203,12 @@ class Committer:
         try:
             fresh = self._write(submissions, [written(span) for span in spans])
         except Exception as error:  # every caller must hear of it, whatever it is
-            log.exception("a block was not stored")
-            self._torn = True
-            reason = error.reason if isinstance(error, DomainError) else "STORE_UNAVAILABLE"
+            self._torn, reason = True, "STORE_UNAVAILABLE"
+            if isinstance(error, DomainError):
+                reason = error.reason
+                log.warning("a block was not stored: %s", error)
+            else:
+                log.exception("a block was not stored")
             for submission, span in zip(submissions, spans, strict=True):
                 end(span, error)
                 failure = Unavailable(reason, "the store did not take the batch; send it again")

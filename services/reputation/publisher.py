@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.clock import Clock
-from services.common.errors import FailedPrecondition
+from services.common.errors import DomainError, FailedPrecondition
 from services.common.lease import Fence, lost
 from services.common.runs import PRESENT_MS
 from services.common.store import Store
@@ -238,8 +238,11 @@ class Publisher:
                 log.warning("following ingest failed, trying again", extra={"code": str(error)})
                 self._telemetry.count(names.PUBLISH_FAILURES, 1, TOUCHED, "upstream")
                 self._stopping.wait(1.0)
-            except Exception:
-                log.exception("publishing touched numbers failed, trying again")
+            except Exception as error:
+                traced = None if isinstance(error, DomainError) else error
+                log.error(
+                    "publishing touched numbers failed, trying again: %s", error, exc_info=traced
+                )
                 self._telemetry.count(names.PUBLISH_FAILURES, 1, TOUCHED, "internal")
                 self._stopping.wait(5.0)
 

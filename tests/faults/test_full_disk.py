@@ -21,7 +21,7 @@ from tests.faults.world import (
     acknowledged,
     check_all,
     check_shown,
-    check_store,
+    check_store_apart,
     one_mark,
     until_true,
 )
@@ -106,5 +106,4 @@ def test_a_full_disk_refuses_marks_and_costs_nothing_once_it_is_free(url, disk, 
             stubs = dict.fromkeys(("reputation", "arbitration"), services.stubs)
             check_all(store, sender, stubs, services.channel, tmp_path / "copy")
     assert services.end(signal.SIGTERM) == 0
-    with closing(open_store(url)) as store:  # an embedded store is one process's
-        check_store(store, sender.marks.total())
+    check_store_apart(url, sender.marks.total())

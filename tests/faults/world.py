@@ -1,10 +1,13 @@
 """A sender that knows what was acknowledged, and what must hold of it after any fault."""
 
+import multiprocessing
 import random
 import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -12,7 +15,7 @@ import numpy as np
 
 from services.common.feed.rows import ROW, VALUE, Digest, Rows
 from services.common.numbering import parse
-from services.common.store import Store
+from services.common.store import Store, open_store
 from services.consumer.sync import Consumer
 from services.reputation import queries
 from services.reputation.filters import COLUMNS, to_rows
@@ -188,6 +191,18 @@ def check_store(store: Store, sent: int) -> None:
     held = {row["version"]: row["n"] for row in rows}
     assert [held.get(v, 0) for v in numbers] == versions["changed_count"].to_pylist()
     assert all(row["n"] == row["once"] for row in rows)
+
+
+def check_store_apart(url: str, sent: int) -> None:
+    """`check_store` of a store that a process of its own opens: a process opens one path only."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as apart:
+        apart.submit(_check_opened, url, sent).result()
+
+
+def _check_opened(url: str, sent: int) -> None:
+    with closing(open_store(url)) as store:
+        check_store(store, sent)
 
 
 def rebuilt(store: Store) -> tuple[int, Rows]:

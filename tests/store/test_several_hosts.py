@@ -1,5 +1,7 @@
 """A store URL may name several servers of a cluster: statements go to one that answers."""
 
+import time
+
 import pytest
 
 from services.common.errors import Unavailable
@@ -8,6 +10,8 @@ from services.common.store.hosts import Hosts, read_hosts
 from tests.clickhouse_server import free_ports
 from tests.cluster import NAME, Cluster
 
+BACKOFF_S = 60
+"""A server looks again for what it could not fetch after ten seconds or more."""
 TABLE = "CREATE TABLE kept (number Int64) ENGINE = MergeTree ORDER BY number"
 
 
@@ -81,3 +85,28 @@ def test_the_first_server_is_killed_and_what_was_acknowledged_is_there(shard):
 
     assert read["number"].to_pylist() == [1]
     assert later["number"].to_pylist() == caught_up["number"].to_pylist() == [1, 2]
+
+
+def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard):
+    first, second, third = shard.servers[0]
+    writer = open_store(url("fetching", first.tcp_port, second.tcp_port))
+    writer.execute(TABLE)
+    fetches = open_store(third.url("fetching_shard"))
+    fetches.execute("SYSTEM STOP FETCHES")
+    writer.insert("kept", {"number": [1]})  # first and second have it
+    reader = open_store(url("fetching", third.tcp_port))
+
+    with pytest.raises(Unavailable) as behind:
+        reader.query("SELECT number FROM kept", exact=True)
+    fetches.execute("SYSTEM START FETCHES")
+    found, until = None, time.monotonic() + BACKOFF_S
+    while found is None:
+        try:
+            found = reader.query("SELECT number FROM kept", exact=True)
+        except Unavailable:
+            assert time.monotonic() < until
+    for store in (writer, reader, fetches):
+        store.close()
+
+    assert behind.value.reason == "STORE_UNAVAILABLE"
+    assert found["number"].to_pylist() == [1]

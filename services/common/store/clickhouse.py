@@ -31,9 +31,11 @@ STATEMENT_TIMEOUT_S = 300
 QUORUM_TIMEOUT_MS = 20_000
 QUORUM_TRIES, QUORUM_PAUSE_S = 100, 0.02
 """A server of before 20.10 takes one quorum insert into a table at a time and refuses others,
-which have then written nothing; blocks of rows that a shard has are not written twice."""
+which have then written nothing; blocks of rows that a shard has are not written twice. An exact
+read is refused where a replica has not fetched yet what its quorum has."""
 _UNKNOWN_DATABASE_CODE = 81
-_UNSATISFIED_QUORUM_CODE = 286
+_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE = 286, 289
+"""A quorum insert is under way; an exact read came to a replica that fetches the last one still."""
 # All rows of one INSERT … SELECT become one part, so they appear together or not at all.
 _ONE_BLOCK = {"min_insert_block_size_rows": 1_000_000_000, "min_insert_block_size_bytes": 0}
 _CLUSTER_SETTINGS = {
@@ -114,12 +116,17 @@ class ClickHouseStore:
         """See Store.query."""
         externals = external_tables(tables)
         statement = render(sql, params, {name: name for name in tables or {}})
+        settings = {"use_numpy": True, **self._exactly(exact)}
+
+        def read(client: Client) -> pa.Table:
+            return client.query_arrow(statement, external_tables=externals, settings=settings)
+
         try:
-            return plain(self._read(statement, externals, exact))
+            return plain(self._send(self._pool, read))
         except Unavailable as error:
             if not isinstance(error.__cause__, CONNECTION_LOST):
                 raise
-            return plain(self._read(statement, externals, exact))
+            return plain(self._send(self._pool, read))
 
     def execute(
         self,
@@ -152,15 +159,16 @@ class ClickHouseStore:
             lambda client: client.execute(statement, external_tables=externals, settings=settings),
         )
 
-    def _send(self, pool: Pool[Client], work: Callable[[Client], object]) -> None:
-        for left in reversed(range(QUORUM_TRIES)):
+    def _send(self, pool: Pool[Client], work: Callable[[Client], Any]) -> Any:
+        left = QUORUM_TRIES if self._quorum > 1 else 1
+        while True:
+            left -= 1
             with pool.lend() as client:
                 try:
-                    work(client)
-                    return
+                    return work(client)
                 except Exception as error:
                     code = getattr(error, "code", 0)
-                    if self._quorum < 2 or code != _UNSATISFIED_QUORUM_CODE or not left:
+                    if code not in (_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE) or not left:
                         raise self._failure(error) from error
             time.sleep(QUORUM_PAUSE_S)
 
@@ -298,20 +306,6 @@ class ClickHouseStore:
     def close(self) -> None:
         """Close the connections; closing again does nothing."""
         self._pool.close()
-
-    def _read(
-        self, statement: str, externals: list[dict[str, Any]], exact: bool = False
-    ) -> pa.Table:
-        with self._pool.lend() as client:
-            try:
-                result: pa.Table = client.query_arrow(
-                    statement,
-                    external_tables=externals,
-                    settings={"use_numpy": True, **self._exactly(exact)},
-                )
-            except Exception as error:
-                raise self._failure(error) from error
-            return result
 
     def _new_client(self, database: str | None = None, hosts: Hosts | None = None) -> Client:
         """A connection to a server that answers.
