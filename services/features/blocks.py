@@ -13,6 +13,23 @@ from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
 BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
 
 
+def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArray[Any]]:
+    """What `marks_of_blocks` sums, by `number` ascending, from single marks that count.
+
+    Args:
+        as_of_ms: epoch milliseconds.
+        numbers: of each mark, (m,), in any order.
+        times: when each occurred, (m,).
+    """
+    number, marks = np.unique(numbers, return_counts=True)
+    found: dict[str, npt.NDArray[Any]] = {"number": number, "marks": marks}
+    for days in (7, 30):
+        some, count = np.unique(numbers[times > as_of_ms - days * DAY_MS], return_counts=True)
+        found[f"marks_{days}d"] = np.zeros(len(number), dtype=np.int64)
+        found[f"marks_{days}d"][np.searchsorted(number, some)] = count
+    return found
+
+
 def marks_of_blocks(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
     """`block` of ten numbers, ascending, and what its marked numbers sum to."""
     recent = np.asarray(marks["marks_30d"])

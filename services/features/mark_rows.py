@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.common.places import place
 from services.features.columns import DAY_MS, F64, FIRST, I64, Aggregates, Aligned
 
 Flags = npt.NDArray[np.bool_]
@@ -76,12 +75,6 @@ class MarkRows:
         )
         self.times: I64 = self._marks["occurred_ms"]
         self._occurrences: dict[str, I64] = {}
-
-    def of(self, numbers: I64) -> "MarkRows":
-        """Those of some numbers, ascending, alone."""
-        _, chosen = place(numbers, self._marks["number"])
-        some = {name: column[chosen] for name, column in self._marks.items()}
-        return MarkRows(self.as_of_ms, some, self._volumes)
 
     @cached_property
     def marks(self) -> I64:

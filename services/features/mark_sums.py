@@ -5,7 +5,7 @@ statement takes longer than reading and summing them here: hence two spellings, 
 tests/store/test_touched.py holds to be equal to the last bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,10 +199,10 @@ SUMS: dict[str, Sum] = {
 }
 
 
-def sums(rows: MarkRows, names: Sequence[str] = tuple(SUMS)) -> dict[str, Sums]:
-    """`number` ascending, `marks` and some of SUMS, (n,) each."""
+def sums(rows: MarkRows) -> dict[str, Sums]:
+    """`number` ascending, `marks` and SUMS, (n,) each."""
     return {
         "number": rows.numbers,
         "marks": rows.marks,
-        **{name: SUMS[name].of(rows) for name in names},
+        **{name: one.of(rows) for name, one in SUMS.items()},
     }

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common.places import place
 from services.common.store import Store
 from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
@@ -110,10 +111,10 @@ def _aggregated(
     )
     epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
-    rows = mark_rows.MarkRows(
-        as_of, {name: column[counts] for name, column in read.items()}, wide.volumes
-    )
-    marks = sums(rows.of(numbers))
+    _, asked = place(numbers, read["number"])
+    own = {name: column[counts & asked] for name, column in read.items()}
+    marks = sums(mark_rows.MarkRows(as_of, own, wide.volumes))
+    recent = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
     found = domain.Aggregated(
         marks=marks,
         epochs=epochs,
@@ -121,7 +122,7 @@ def _aggregated(
         behaviour=number_rows.behaviour(days),
         registrations=number_rows.registrations(registered),
         contributed=blocks.contributions(as_of, marks),
-        blocks=blocks.wider(blocks.marks_of_blocks(sums(rows, ("marks_7d", "marks_30d")))),
+        blocks=blocks.wider(blocks.marks_of_blocks(recent)),
         near=wide.near,
         return_rate=wide.return_rate,
         references=wide.references,
