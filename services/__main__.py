@@ -15,7 +15,7 @@ import grpc
 
 from services import lookups
 from services.application import Application
-from services.common import rpc
+from services.common import allocation, rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.ending import Ending
 from services.common.errors import (
@@ -105,6 +105,7 @@ def _run_on_store(name: str, configuration: Configuration, clock: Clock) -> int:
 def main(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, or do a job."""
     log_as_json()
+    allocation.keep_little()
     if names and names[0] == "job":
         return run_job(names[1:], environment(os.environ), wall_clock_ms)
     if list(names) == [LOOKUP]:

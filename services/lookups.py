@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-from services.common import rpc_loop, workers
+from services.common import allocation, rpc_loop, workers
 from services.common.clock import wall_clock_ms
 from services.common.errors import DomainError
 from services.common.health import HealthDoor, Readiness
@@ -27,12 +27,6 @@ PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
 GRACE_S = 20.0
 _EXAMPLE = "+8613800138000"
-_ALLOCATION = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
-    "MALLOC_ARENA_MAX": "2",
-}
-"""For glibc (mallopt(3)): most of what large messages took is given back, not kept for the next."""
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -111,6 +105,7 @@ def main(
 ) -> int:
     """Serve until SIGTERM or SIGINT."""
     log_as_json()
+    allocation.keep_little()
     load_shared()
     identity = Identity.read(os.environ)
     try:
@@ -132,7 +127,7 @@ def replace_process(
     arguments = [sys.executable, "-m", "services.lookups", str(folder), address, str(count)]
     arguments += [health_address, str(drain_s), str(stale_s)]
     sys.stdout.flush()
-    os.execve(sys.executable, arguments, {**_ALLOCATION, **os.environ})
+    os.execv(sys.executable, arguments)
 
 
 if __name__ == "__main__":
