@@ -4,7 +4,7 @@ import ctypes
 import os
 
 _OPTIONS = {
-    "MALLOC_MMAP_THRESHOLD_": (-3, 4 << 20),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 512 << 10),
     "MALLOC_TRIM_THRESHOLD_": (-1, 8 << 20),
     "MALLOC_ARENA_MAX": (-8, 2),
 }
