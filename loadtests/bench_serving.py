@@ -22,7 +22,6 @@ from loadtests.echo_server import LARGE_MESSAGES
 from loadtests.servers import proportional_mib, started
 from services.common.feed import files
 from services.common.feed.rows import Digest, Rows, updated
-from services.reputation.filters import to_rows
 from services.reputation.published import table
 from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2_grpc as pb_grpc
@@ -241,9 +240,7 @@ def _private(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
 
 
 def bulk(numbers: int, folder: Path) -> None:
-    published = published_state.columns(published_state.numbers(numbers))
-    rows, shown = to_rows(published)
-    rows = rows[shown]
+    rows = published_state.feed_rows(numbers)
     path = folder / "snapshot.parquet"
     taken = _seconds(lambda: files.write_rows(rows, str(path)))
     line("snapshot written", f"{len(rows) / taken / 1e6:.1f} M numbers/s", "bar 2")
@@ -284,9 +281,10 @@ def entropy_bytes(rows: Rows) -> float:
     bits = (
         math.lgamma(universe + 1) - math.lgamma(count + 1) - math.lgamma(universe - count + 1)
     ) / math.log(2)
-    joint = np.stack([rows["category"], rows["level"], rows["state"]], axis=1)
+    category, level = rows["category"].astype(np.int64), rows["level"].astype(np.int64)
+    joint = category << 16 | level << 8 | rows["state"]
     for column in (joint, rows["probability"], rows["risk"], rows["marks"]):
-        _, counts = np.unique(column, return_counts=True, axis=0)
+        _, counts = np.unique(column, return_counts=True)
         share = counts / count
         bits += count * float(-(share * np.log2(share)).sum())
     return bits / 8
@@ -300,7 +298,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--numbers", type=int, default=1_000_000)
+    parser.add_argument("--numbers", type=int, default=10_000_000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bulk-numbers", type=int, default=10_000_000)
     chosen = parser.parse_args()

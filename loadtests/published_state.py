@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from services.common.feed.rows import Rows
+from services.reputation.filters import to_rows
 from services.reputation.published import table
 from services.reputation.published.packing import NAMES, Columns
 from services.reputation.published.shelf import Mark
@@ -83,6 +85,15 @@ def columns(keys: np.ndarray, version: int = 1, seed: int = 8) -> Columns:
         "model_version": text(["1"]),
     }
     return rows
+
+
+def feed_rows(count: int) -> Rows:
+    """`count` numbers as the feed's rows, without those that are not shown."""
+    keys, found = numbers(count), []
+    for start in range(0, count, CHUNK):
+        rows, shown = to_rows(columns(keys[start : start + CHUNK], seed=start))
+        found.append(rows[shown])
+    return np.concatenate(found)
 
 
 def write(folder: Path, count: int) -> np.ndarray:
