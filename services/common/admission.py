@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from services.common.errors import DomainError, ResourceExhausted
+from services.common.handlers import formed, function_of
 from services.common.telemetry.names import SHED, Instrument
 
 RETRY_S = 1
@@ -106,7 +107,8 @@ class AdmissionInterceptor(grpc.ServerInterceptor):
             self._count(SHED, 1, lane.name)
             return self._refusal(handler, lane.name)
         # Of grpcio since 1.13: the pool that a method's calls run in.
-        _behaviour(handler).experimental_thread_pool = lane
+        function: Any = function_of(handler)
+        function.experimental_thread_pool = lane
         return handler
 
     def close(self) -> None:
@@ -132,16 +134,4 @@ class AdmissionInterceptor(grpc.ServerInterceptor):
 
         behaviour: Any = many if handler.response_streaming else one
         behaviour.experimental_thread_pool = self._refusing
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
-        return make(behaviour)
-
-
-def _behaviour(handler: Any) -> Any:
-    return (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )
+        return formed(handler, behaviour)

@@ -24,6 +24,7 @@ from services.common.admission import (
     Lane,
     Size,
 )
+from services.common.handlers import formed, function_of
 from services.common.identity.certificates import (
     Certificates,
     RenewedChannel,
@@ -222,38 +223,29 @@ def accepted(request: Any) -> Any:
 
 
 def _wrap(handler: Any, method: str) -> Any:
-    read = tolerant(handler.request_deserializer)
-    if handler.unary_unary:
-        inner = handler.unary_unary
+    inner = function_of(handler)
 
-        def unary(request: Any, context: grpc.ServicerContext) -> Any:
-            try:
-                return inner(accepted(request), context)
-            except Exception as error:
-                return _abort(context, error, method)
+    def read(given: Any) -> Any:
+        return map(accepted, given) if handler.request_streaming else accepted(given)
 
-        return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
-    if handler.stream_stream:
-        inner_stream = handler.stream_stream
+    def one(given: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return inner(read(given), context)
+        except Exception as error:
+            return _abort(context, error, method)
 
-        def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            try:
-                yield from inner_stream(map(accepted, requests), context)
-            except Exception as error:
-                _abort(context, error, method)
+    def many(given: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from inner(read(given), context)
+        except Exception as error:
+            _abort(context, error, method)
 
-        return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)
-    if handler.unary_stream:
-        inner_answers = handler.unary_stream
-
-        def answers(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            try:
-                yield from inner_answers(accepted(request), context)
-            except Exception as error:
-                _abort(context, error, method)
-
-        return grpc.unary_stream_rpc_method_handler(answers, read, handler.response_serializer)
-    return handler
+    return formed(
+        handler,
+        many if handler.response_streaming else one,
+        tolerant(handler.request_deserializer),
+        handler.response_serializer,
+    )
 
 
 def _abort(context: Any, error: Exception, method: str) -> Any:

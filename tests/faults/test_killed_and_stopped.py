@@ -9,21 +9,13 @@ import pytest
 
 from services.common.store import open_store
 from services.configuration import NAMES
-from tests.clickhouse_server import ClickHouseServer
 from tests.e2e.test_services_apart import Apart, Called
 from tests.faults.world import Sender, check_all
 
 ROUNDS = int(os.environ.get("ZHENGMING_FAULT_ROUNDS", "1"))
-"""How often each fault comes to each service: `make test-faults ROUNDS=5 SEED=7`."""
+"""How often each fault comes to each service: five times with ZHENGMING_FAULT_ROUNDS=5."""
 SEED = int(os.environ.get("ZHENGMING_FAULT_SEED", "0")) or random.randrange(1, 1 << 31)
 LONGER_THAN_A_LEASE_S = 4.0
-
-
-@pytest.fixture
-def server():
-    made = ClickHouseServer().start()
-    yield made
-    made.remove()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from services.cli.session import run_pipeline
 from services.common.store import open_store
-from tests.clickhouse_server import ClickHouseServer
 from tests.cluster import Cluster
 from tests.e2e.conftest import Services
 from tests.faults.world import CALL_S, FIRST, Sender, acknowledged, check_all, one_mark, until_true
@@ -18,13 +17,6 @@ from zhengming.reputation.v1 import reputation_pb2
 LEASE_S = "3"
 GONE_S = 5.0
 """Longer than a lease."""
-
-
-@pytest.fixture
-def server():
-    made = ClickHouseServer().start()
-    yield made
-    made.remove()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.common.clock import Clock
 from services.common.errors import DomainError, Unauthenticated
+from services.common.handlers import function_of, like
 from services.common.identity import caller
 from services.common.identity.clients import Client, read_clients
 from services.common.identity.policy import NOBODY, Permission, load
@@ -177,13 +178,13 @@ class GuardInterceptor(grpc.ServerInterceptor):
         return self._wrapped[method]
 
     def _wrap(self, handler: Any, method: str) -> Any:
-        guard = self._guard
+        guard, inner = self._guard, function_of(handler)
 
         def one(request: Any, context: Any) -> Any:
             client = guard.admit(context, method)
             guard.take(client, method, request)
             caller.enter(client)
-            return (handler.unary_unary or handler.unary_stream)(request, context)
+            return inner(request, context)
 
         def many(requests: Iterator[Any], context: Any) -> Any:
             client = guard.admit(context, method)
@@ -194,19 +195,9 @@ class GuardInterceptor(grpc.ServerInterceptor):
                     guard.take(client, method, request)
                     yield request
 
-            return (handler.stream_unary or handler.stream_stream)(taken(), context)
+            return inner(taken(), context)
 
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
-        return make(
-            many if handler.request_streaming else one,
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        return like(handler, many if handler.request_streaming else one)
 
 
 def make_guard(clients: Path, keys: Path | None, clock: Clock) -> GuardInterceptor:

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 
+from services.common.handlers import Function, function_of, like
 from services.common.telemetry import names, traceparent
 from services.common.telemetry.histogram import Durations, Series
 from services.common.telemetry.traces import Traces
@@ -40,16 +41,16 @@ class CallInterceptor(grpc.ServerInterceptor):
             handler = continuation(handler_call_details)
             if handler is None:
                 return None
-            counted = self._counted[method] = _like(handler, self._count(handler, method))
+            counted = self._counted[method] = like(handler, self._count(handler, method))
         if not self._traces.is_on:
             return counted
         parent = traceparent.of(handler_call_details.invocation_metadata)
         if parent is None and (self._ratio == 0 or self._chance() >= self._ratio):
             return counted
-        return _like(counted, self._trace(counted, method, parent))
+        return like(counted, self._trace(counted, method, parent))
 
-    def _count(self, handler: Any, method: str) -> Callable[[Any, Any], Any]:
-        inner = _function(handler)
+    def _count(self, handler: Any, method: str) -> Function:
+        inner = function_of(handler)
         name, calls = method.lstrip("/"), self._calls
         answered: Series = calls.series(name, OK)
 
@@ -77,10 +78,8 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         return many if handler.response_streaming else one
 
-    def _trace(
-        self, counted: Any, method: str, parent: SpanContext | None
-    ) -> Callable[[Any, Any], Any]:
-        inner, traces = _function(counted), self._traces
+    def _trace(self, counted: Any, method: str, parent: SpanContext | None) -> Function:
+        inner, traces = function_of(counted), self._traces
 
         def one(request: Any, context: Any) -> Any:
             with traces.served(method, parent) as span:
@@ -113,20 +112,3 @@ def _answered(span: Span, status: str) -> None:
 def _status(context: Any) -> str:
     code = context.code()
     return "UNKNOWN" if code is None else code.name
-
-
-def _function(handler: Any) -> Callable[[Any, Any], Any]:
-    return (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )
-
-
-def _like(handler: Any, function: Callable[[Any, Any], Any]) -> Any:
-    """A handler of the same form."""
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
-    return make(function, handler.request_deserializer, handler.response_serializer)
