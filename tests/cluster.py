@@ -16,6 +16,7 @@ from typing import Self
 from tests.clickhouse_server import ClickHouseServer, free_ports
 
 ZOOKEEPER = "/usr/share/zookeeper/bin/zkServer.sh"
+CONSOLE = "/usr/share/zookeeper/bin/zkCli.sh"
 NAME = "zhengming"
 _START_TIMEOUT_S = 60.0
 
@@ -78,6 +79,14 @@ class ZooKeeper:
                 log = (self.root / "console.log").read_text(errors="replace")
                 raise RuntimeError(f"zookeeper did not start: {log[-2000:]}")
             time.sleep(0.1)
+
+    def forget(self, path: str) -> None:
+        """Delete a node and what is below it."""
+        subprocess.run(
+            ["bash", CONSOLE, "-server", f"127.0.0.1:{self.port}", "deleteall", path],
+            env={**os.environ, "ZOO_LOG_DIR": str(self.root)}, cwd=self.root,
+            check=True, capture_output=True,
+        )  # fmt: skip
 
     def _serves(self) -> bool:
         try:

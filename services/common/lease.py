@@ -247,6 +247,7 @@ class Lease:
         term = seen.term + 1
         self._add(term, 0, seen.term)  # another one may have been first: see whose it is
         self._drain()
+        self._store.doubt()
         self._seen, self._seen_at = self._look(), self._monotonic()
         if (self._seen.term, self._seen.owner) != (term, self._owner):
             return False

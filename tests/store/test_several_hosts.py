@@ -5,7 +5,7 @@ import time
 import pytest
 
 from services.common.errors import Unavailable
-from services.common.store import open_store
+from services.common.store import clickhouse, open_store
 from services.common.store.hosts import Hosts, read_hosts
 from tests.clickhouse_server import free_ports
 from tests.cluster import NAME, Cluster
@@ -110,3 +110,71 @@ def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard)
 
     assert behind.value.reason == "STORE_UNAVAILABLE"
     assert found["number"].to_pylist() == [1]
+
+
+def undecided(shard, database, monkeypatch):
+    """A store of whose one insert the first server has the rows, and no second one has them yet.
+
+    Returns:
+        The store, and those of the servers that do not fetch.
+    """
+    monkeypatch.setattr(clickhouse, "QUORUM_TIMEOUT_MS", 500)
+    first, *others = shard.servers[0]
+    writer = open_store(url(database, first.tcp_port))
+    writer.execute(TABLE)
+    fetching = [open_store(server.url(f"{database}_shard")) for server in others]
+    for store in fetching:
+        store.execute("SYSTEM STOP FETCHES")
+    with pytest.raises(Unavailable):
+        writer.insert("kept", {"number": [1]})
+    return writer, fetching
+
+
+@pytest.mark.parametrize("who", ["who wrote it", "who takes over"])
+def test_an_exact_read_waits_for_an_insert_that_stands_half_way(shard, who, monkeypatch):
+    database = f"half_way_{who[4:].split()[0]}"
+    writer, fetching = undecided(shard, database, monkeypatch)
+    reader = writer
+    if who == "who takes over":
+        reader = open_store(url(database, shard.servers[0][1].tcp_port))
+        reader.doubt()
+
+    with pytest.raises(Unavailable) as early:
+        reader.query("SELECT number FROM kept", exact=True)
+    for store in fetching:
+        store.execute("SYSTEM START FETCHES")
+    found, until = None, time.monotonic() + BACKOFF_S
+    while found is None:
+        try:
+            found = reader.query("SELECT number FROM kept", exact=True)
+        except Unavailable:
+            assert time.monotonic() < until
+    for store in {writer, reader, *fetching}:
+        store.close()
+
+    assert "undecided" in str(early.value)
+    assert found["number"].to_pylist() == [1]
+
+
+def test_a_part_that_zookeeper_does_not_know_is_put_aside_before_an_exact_read(shard):
+    first = shard.servers[0][0]
+    writer = open_store(url("unknown_part", first.tcp_port))
+    writer.execute(TABLE)
+    for number in (1, 2):
+        writer.insert("kept", {"number": [number]})
+    replica = open_store(first.url("unknown_part_shard"))
+    places = replica.query(
+        "SELECT replica_path FROM system.replicas WHERE database = 'unknown_part_shard'"
+    )
+    shard.keeper.forget(f"{places['replica_path'][0].as_py()}/parts/all_0_0_0")
+
+    shown = writer.query("SELECT number FROM kept ORDER BY number", exact=True)
+    writer.doubt()
+    decided = writer.query("SELECT number FROM kept", exact=True)
+    put_aside = list((first.root / "data/data/unknown_part_shard/kept/detached").iterdir())
+    for store in (writer, replica):
+        store.close()
+
+    assert shown["number"].to_pylist() == [1, 2]
+    assert decided["number"].to_pylist() == [2]
+    assert [path.name for path in put_aside] == ["ignored_all_0_0_0"]

@@ -59,8 +59,9 @@ class Store(Protocol):
             params: the values.
             tables: up to four external tables of plain columns, a million rows and more;
                 on a server the column types are those of the arrays, without lists.
-            exact: see all that was acknowledged, or fail: for the replicas of a cluster, of which
-                one may be behind. Not for tables whose partitions are dropped.
+            exact: see all that was acknowledged and will ever be there of what was written before,
+                or fail: for the replicas of a cluster, of which one may be behind. Not for tables
+                whose partitions are dropped.
 
         Returns:
             A table of plain types: int8…int64, uint8…uint64, float32, float64, string, date32
@@ -112,6 +113,13 @@ class Store(Protocol):
     def running(self, condition: str) -> set[str]:
         """Ids of the INSERT statements that run now and have that text in them, on all servers
         that answer."""
+        ...
+
+    def doubt(self) -> None:
+        """Let the next exact read wait until it is decided what others have written: those whose
+        work this process takes over may have failed half way. What this store failed to write
+        is waited for in any case.
+        """
         ...
 
     def shards(self) -> AbstractContextManager[Sequence["Store"]]:

@@ -145,6 +145,9 @@ class ChdbStore:
         """See Store.running: what others run there is none of."""
         return set()
 
+    def doubt(self) -> None:
+        """See Store.doubt: a write is done when it is answered."""
+
     @contextmanager
     def shards(self) -> Iterator[Sequence["ChdbStore"]]:
         """See Store.shards."""

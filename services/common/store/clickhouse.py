@@ -1,9 +1,10 @@
 """The ClickHouse server, over its native protocol."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,13 @@ from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
 from services.common.errors import Unavailable
+from services.common.store import undecided
 from services.common.store.cluster import distributed_statements, shard_database
 from services.common.store.columns import Columns, as_table, plain
 from services.common.store.driver_columns import as_list, as_numpy, external_tables
 from services.common.store.failure import ALREADY_DONE_CODES, StoreError, engine_failure
 from services.common.store.hosts import Host, Hosts
-from services.common.store.lifeline import CONNECTION_LOST, UNANSWERED, Lifeline
+from services.common.store.lifeline import CONNECTION_LOST, UNANSWERED, Lifeline, greets
 from services.common.store.pool import Pool
 from services.common.store.statement import (
     checked_command,
@@ -89,6 +91,8 @@ class ClickHouseStore:
         self.database = checked_name(database)
         self.cluster = checked_name(cluster) if cluster else ""
         self._quorum, self.engine_version = quorum or 1, (0, 0)
+        self._failed_writes = self._settled_writes = 0
+        self._doubting = threading.Lock()
         self._lifeline = lifeline or Lifeline()
         self._pool = Pool(self._new_client, self._lifeline.drop)
         version_sql = "SELECT version() AS version"
@@ -114,6 +118,8 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> pa.Table:
         """See Store.query."""
+        if exact:
+            self._settle()
         externals = external_tables(tables)
         statement = render(sql, params, {name: name for name in tables or {}})
         settings = {"use_numpy": True, **self._exactly(exact)}
@@ -136,6 +142,8 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> None:
         """See Store.execute."""
+        if exact:
+            self._settle()
         externals = external_tables(tables)
         statement = render(checked_command(sql), params, {name: name for name in tables or {}})
         spread = [statement]
@@ -154,10 +162,41 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> None:
         settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
-        self._send(
+        self._write(
             pool,
             lambda client: client.execute(statement, external_tables=externals, settings=settings),
         )
+
+    def _write(self, pool: Pool[Client], work: Callable[[Client], Any]) -> None:
+        try:
+            self._send(pool, work)
+        except Unavailable:
+            self.doubt()
+            raise
+
+    def doubt(self) -> None:
+        """See Store.doubt."""
+        with self._doubting:
+            self._failed_writes += 1
+
+    def _settle(self) -> None:
+        """Wait until every write that failed before this moment is done, or is known not to be.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE: that cannot be told yet.
+        """
+        failed = self._failed_writes
+        if self._quorum == 1 or failed == self._settled_writes:
+            return
+        shards = {row["shard"] for row in self._servers()}
+        for shard, replica in self._answering(shard_database(self.database)):
+            undecided.decide(replica)
+            shards.discard(shard)
+        if shards:
+            raise Unavailable(
+                "STORE_UNAVAILABLE", f"store: no replica answers of {len(shards)} shards"
+            )
+        self._settled_writes = failed
 
     def _send(self, pool: Pool[Client], work: Callable[[Client], Any]) -> Any:
         left = QUORUM_TRIES if self._quorum > 1 else 1
@@ -215,18 +254,19 @@ class ClickHouseStore:
         if not self.cluster:
             return set(self.query(sql, {"condition": condition})["query_id"].to_pylist())
         found: set[str] = set()
-        for row in self._servers():
+        for _, server in self._answering("default"):
             try:
-                one = self._other(row["host"], row["port"], "default")
+                found |= set(server.query(sql, {"condition": condition})["query_id"].to_pylist())
             except Unavailable:  # what does not answer runs nothing
                 continue
-            try:
-                found |= set(one.query(sql, {"condition": condition})["query_id"].to_pylist())
-            except Unavailable:
-                continue
-            finally:
-                one.close()
         return found
+
+    def _answering(self, database: str) -> Iterator[tuple[int, "ClickHouseStore"]]:
+        """Each replica of the cluster that answers, with its shard."""
+        for row in self._servers():
+            if greets(row["host"], row["port"]):
+                with closing(self._other(row["host"], row["port"], database)) as replica:
+                    yield row["shard"], replica
 
     def _servers(self) -> list[dict[str, Any]]:
         """shard, host and port of every replica of the cluster."""
@@ -247,7 +287,7 @@ class ClickHouseStore:
         has_lists = any(pa.types.is_list(column_type) for column_type in rows.schema.types)
         values = [as_list(column) if has_lists else as_numpy(column) for column in rows.columns]
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
-        self._send(
+        self._write(
             self._pool,
             lambda client: client.execute(statement, values, columnar=True, settings=settings),
         )

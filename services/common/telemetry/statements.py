@@ -60,6 +60,10 @@ class ObservedStore:
         """See Store.running."""
         return self._store.running(condition)
 
+    def doubt(self) -> None:
+        """See Store.doubt."""
+        self._store.doubt()
+
     @contextmanager
     def shards(self) -> Iterator[Sequence[Store]]:
         """See Store.shards."""

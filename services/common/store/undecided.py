@@ -1,0 +1,76 @@
+"""Inserts into a cluster of which nobody was told whether they are done.
+
+A quorum insert whose server or whose ZooKeeper goes away may stand half way:
+
+- One replica has the rows, and exact reads leave them out until another one has fetched them.
+  Whoever reads in between takes the rows for lost, writes them again, and has them twice.
+  ClickHouse keeps such an insert at `quorum/status` of its table in ZooKeeper, and takes no other
+  one before it is decided.
+- A server does not know whether ZooKeeper took the part, and shows it: for five minutes, then it
+  looks (ClickHouse, MAX_AGE_OF_LOCAL_PART_THAT_WASNT_ADDED_TO_ZOOKEEPER). Rows that were written
+  again meanwhile are there twice, and what relies on the first ones loses them. A replica that
+  begins again looks at once, and moves what ZooKeeper does not know to `detached`.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from services.common.errors import Unavailable
+
+WAIT_S, PAUSE_S = 2.0, 0.02
+"""So long what is undecided is waited for, as long as an insert does."""
+
+_TABLES = """
+SELECT table AS name, zookeeper_path, replica_path FROM system.replicas
+WHERE database = %(database)s ORDER BY name
+"""
+_STATUS = "SELECT name FROM system.zookeeper WHERE path = '{place}/quorum' AND name = 'status'"
+_KNOWN = "SELECT name FROM system.zookeeper WHERE path = '{place}/parts'"
+_SHOWN = """
+SELECT table AS holder, name FROM system.parts WHERE database = %(database)s AND active = 1
+"""
+
+
+class Replica(Protocol):
+    """What is asked of a store of one replica's rows."""
+
+    database: str
+
+    def query(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """See Store.query."""
+        ...
+
+    def execute(self, sql: str) -> None:
+        """See Store.execute."""
+        ...
+
+
+def decide(replica: Replica) -> None:
+    """Wait until every insert into a replica's database is done or given up, and let it look at
+    parts of which it does not know whether ZooKeeper has them.
+
+    Raises:
+        Unavailable: STORE_UNAVAILABLE: not within WAIT_S, or ZooKeeper does not answer.
+    """
+    of_database = {"database": replica.database}
+    tables = replica.query(_TABLES, of_database).to_pylist()
+    if not tables:
+        return
+    waiting = _for_each([row["zookeeper_path"] for row in tables], _STATUS)
+    until = time.monotonic() + WAIT_S
+    while left := replica.query(waiting).num_rows:
+        if time.monotonic() > until:
+            raise Unavailable("STORE_UNAVAILABLE", f"store: inserts are undecided: {left}")
+        time.sleep(PAUSE_S)
+    shown = replica.query(_SHOWN, of_database).to_pylist()  # before what ZooKeeper knows
+    for row in tables:
+        known = set(replica.query(_for_each([row["replica_path"]], _KNOWN))["name"].to_pylist())
+        if {part["name"] for part in shown if part["holder"] == row["name"]} - known:
+            replica.execute(f"SYSTEM RESTART REPLICA {replica.database}.{row['name']}")
+
+
+def _for_each(places: list[str], statement: str) -> str:
+    return " UNION ALL ".join(statement.replace("{place}", place) for place in places)
