@@ -94,7 +94,7 @@ class Cases:
         with self._lock:
             now_ms = self._clock()
             ids = [self._id_of(number, filing) for number, filing in filings]
-            known = queries.events_of(self._store, list(dict.fromkeys(ids)))
+            known = queries.events_of(self._store, list(dict.fromkeys(ids)), exact=True)
             facts = self.facts([number.key for number, _ in filings])
             in_flight: dict[int, list[str]] = {}
             for key, dispute_id in queries.open_of(self._store, list(facts)):
@@ -122,7 +122,7 @@ class Cases:
     def _supersede(
         self, dispute_id: str, number: Number, now_ms: int
     ) -> list[tuple[str, int, Step]]:
-        other = fold(queries.events_of(self._store, [dispute_id])[dispute_id])
+        other = fold(queries.events_of(self._store, [dispute_id], exact=True)[dispute_id])
         if other is None or not steps.gives_way(other, now_ms):
             raise FailedPrecondition(
                 "DISPUTE_IN_FLIGHT",
@@ -144,7 +144,7 @@ class Cases:
         """
         with self._lock:
             now_ms = self._clock()
-            dispute = self._overtaken(self.get(dispute_id), now_ms)
+            dispute = self._overtaken(self.history(dispute_id, exact=True)[0], now_ms)
             new, error = command(dispute, now_ms)
             changed = self._append([(dispute_id, dispute.number, step) for step in new], now_ms)
             if error is not None:
@@ -175,14 +175,18 @@ class Cases:
         message = f"code\0{dispute_id}\0{code}".encode(errors="replace")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
-    def history(self, dispute_id: str) -> tuple[Dispute, list[Event]]:
+    def history(self, dispute_id: str, exact: bool = False) -> tuple[Dispute, list[Event]]:
         """A dispute as it stands, and its events, oldest first.
+
+        Args:
+            exact: for who moves it, see Store.query.
 
         Raises:
             NotFound: DISPUTE_NOT_FOUND.
         """
         # Events of no dispute, such as readings and changed targets of notices, have no id.
-        events = queries.events_of(self._store, [dispute_id])[dispute_id] if dispute_id else []
+        ids = [dispute_id] if dispute_id else []
+        events = queries.events_of(self._store, ids, exact).get(dispute_id, [])
         dispute = fold(events)
         if dispute is None:
             raise NotFound(
@@ -198,9 +202,9 @@ class Cases:
         """
         return self.history(dispute_id)[0]
 
-    def many(self, dispute_ids: Sequence[str]) -> list[Dispute]:
-        """Disputes in the order asked."""
-        found = queries.events_of(self._store, dispute_ids)
+    def many(self, dispute_ids: Sequence[str], exact: bool = False) -> list[Dispute]:
+        """Disputes in the order asked; see `history`."""
+        found = queries.events_of(self._store, dispute_ids, exact)
         folded = (fold(found[name]) for name in dispute_ids)
         return [dispute for dispute in folded if dispute is not None]
 
@@ -289,7 +293,7 @@ class Cases:
         with self._lock:
             now_ms = self._clock()
             moved = 0
-            for dispute in self.many(queries.due(self._store, now_ms, SWEEP)):
+            for dispute in self.many(queries.due(self._store, now_ms, SWEEP), exact=True):
                 moved += self._overtaken(dispute, now_ms) is not dispute
         self._tell(())
         return moved
@@ -320,7 +324,7 @@ class Cases:
     def _repair(self) -> None:
         torn = queries.unprojected(self._store)
         if torn:
-            found = queries.events_of(self._store, torn)
+            found = queries.events_of(self._store, torn, exact=True)
             self._project([event for name in torn for event in found[name]])
         seq, digest = queries.head(self._store)
         self._head = seq, digest or START
@@ -329,7 +333,7 @@ class Cases:
         """Rows that follow from events: lists, sources, decisions. The same again is harmless."""
         moving = [event for event in events if event.dispute_id and event.kind != Kind.READ]
         ids = list(dict.fromkeys(event.dispute_id for event in moving))
-        histories = queries.events_of(self._store, ids)
+        histories = queries.events_of(self._store, ids, exact=True)
         changed: dict[str, Dispute] = {}
         rows: list[tuple[object, ...]] = []
         touched: set[int] = set()

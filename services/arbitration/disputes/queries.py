@@ -28,7 +28,9 @@ _STRING_LISTS = pa.list_(pa.string())
 
 def head(store: Store) -> tuple[int, str]:
     """seq and hash of the last event; (0, "") before the first."""
-    found = store.query("SELECT max(seq) AS last, argMax(hash, seq) AS head FROM dispute_events")
+    found = store.query(
+        "SELECT max(seq) AS last, argMax(hash, seq) AS head FROM dispute_events", exact=True
+    )
     return int(found["last"][0].as_py() or 0), str(found["head"][0].as_py() or "")
 
 
@@ -49,13 +51,20 @@ def _events(table: pa.Table) -> list[Event]:
     return [Event(**row) for row in table.to_pylist()]
 
 
-def events_of(store: Store, dispute_ids: Sequence[str]) -> dict[str, list[Event]]:
-    """Events of disputes, oldest first, by dispute."""
+def events_of(
+    store: Store, dispute_ids: Sequence[str], exact: bool = False
+) -> dict[str, list[Event]]:
+    """Events of disputes, oldest first, by dispute.
+
+    Args:
+        exact: for who writes more of them, see Store.query.
+    """
     found: dict[str, list[Event]] = {name: [] for name in dispute_ids}
     if dispute_ids:
         table = store.query(
             f"SELECT {_COLUMNS} FROM dispute_events WHERE dispute_id IN %(ids)s ORDER BY seq",
             {"ids": tuple(dispute_ids)},
+            exact=exact,
         )
         for event in _events(table):
             found[event.dispute_id].append(event)
@@ -155,6 +164,7 @@ def open_of(store: Store, numbers: Sequence[int]) -> list[tuple[int, str]]:
         WHERE is_open = 1 AND number IN (SELECT number FROM {asked})
         """,
         tables={"asked": {"number": list(numbers)}},
+        exact=True,
     )
     return list(zip(table["number"].to_pylist(), table["dispute_id"].to_pylist(), strict=True))
 
@@ -168,6 +178,7 @@ def unprojected(store: Store) -> list[str]:
             AND seq > (SELECT max(seq) FROM disputes)
         """,
         {"read": int(Kind.READ)},
+        exact=True,
     )
     return [str(name) for name in table["dispute_id"].to_pylist()]
 
