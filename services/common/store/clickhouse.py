@@ -92,7 +92,7 @@ class ClickHouseStore:
         self.cluster = checked_name(cluster) if cluster else ""
         self._quorum, self.engine_version = quorum or 1, (0, 0)
         self._failed_writes = self._settled_writes = 0
-        self._doubting = threading.Lock()
+        self._doubting, self._settling = threading.Lock(), threading.Lock()
         self._lifeline = lifeline or Lifeline()
         self._pool = Pool(self._new_client, self._lifeline.drop)
         version_sql = "SELECT version() AS version"
@@ -185,18 +185,21 @@ class ClickHouseStore:
         Raises:
             Unavailable: STORE_UNAVAILABLE: that cannot be told yet.
         """
-        failed = self._failed_writes
-        if self._quorum == 1 or failed == self._settled_writes:
+        if self._quorum == 1 or self._failed_writes == self._settled_writes:
             return
-        shards = {row["shard"] for row in self._servers()}
-        for shard, replica in self._answering(shard_database(self.database)):
-            undecided.decide(replica)
-            shards.discard(shard)
-        if shards:
-            raise Unavailable(
-                "STORE_UNAVAILABLE", f"store: no replica answers of {len(shards)} shards"
-            )
-        self._settled_writes = failed
+        with self._settling:
+            failed = self._failed_writes
+            if failed == self._settled_writes:  # another thread saw to it
+                return
+            shards = {row["shard"] for row in self._servers()}
+            for shard, replica in self._answering(shard_database(self.database)):
+                undecided.decide(replica)
+                shards.discard(shard)
+            if shards:
+                raise Unavailable(
+                    "STORE_UNAVAILABLE", f"store: no replica answers of {len(shards)} shards"
+                )
+            self._settled_writes = failed
 
     def _send(self, pool: Pool[Client], work: Callable[[Client], Any]) -> Any:
         left = QUORUM_TRIES if self._quorum > 1 else 1

@@ -27,10 +27,14 @@ _TABLES = """
 SELECT table AS name, zookeeper_path, replica_path FROM system.replicas
 WHERE database = %(database)s ORDER BY name
 """
-_STATUS = "SELECT name FROM system.zookeeper WHERE path = '{place}/quorum' AND name = 'status'"
-_KNOWN = "SELECT name FROM system.zookeeper WHERE path = '{place}/parts'"
+_STATUS = """
+SELECT name FROM system.zookeeper WHERE path = '{zookeeper_path}/quorum' AND name = 'status'
+"""
 _SHOWN = """
 SELECT table AS holder, name FROM system.parts WHERE database = %(database)s AND active = 1
+"""
+_KNOWN = """
+SELECT '{name}' AS holder, name FROM system.zookeeper WHERE path = '{replica_path}/parts'
 """
 
 
@@ -59,18 +63,20 @@ def decide(replica: Replica) -> None:
     tables = replica.query(_TABLES, of_database).to_pylist()
     if not tables:
         return
-    waiting = _for_each([row["zookeeper_path"] for row in tables], _STATUS)
-    until = time.monotonic() + WAIT_S
+    waiting, until = _of_each(tables, _STATUS), time.monotonic() + WAIT_S
     while left := replica.query(waiting).num_rows:
         if time.monotonic() > until:
             raise Unavailable("STORE_UNAVAILABLE", f"store: inserts are undecided: {left}")
         time.sleep(PAUSE_S)
-    shown = replica.query(_SHOWN, of_database).to_pylist()  # before what ZooKeeper knows
-    for row in tables:
-        known = set(replica.query(_for_each([row["replica_path"]], _KNOWN))["name"].to_pylist())
-        if {part["name"] for part in shown if part["holder"] == row["name"]} - known:
-            replica.execute(f"SYSTEM RESTART REPLICA {replica.database}.{row['name']}")
+    shown = _parts(replica.query(_SHOWN, of_database))  # before what ZooKeeper knows
+    unknown = shown - _parts(replica.query(_of_each(tables, _KNOWN)))
+    for table in sorted({holder for holder, _ in unknown}):
+        replica.execute(f"SYSTEM RESTART REPLICA {replica.database}.{table}")
 
 
-def _for_each(places: list[str], statement: str) -> str:
-    return " UNION ALL ".join(statement.replace("{place}", place) for place in places)
+def _of_each(tables: list[dict[str, str]], statement: str) -> str:
+    return " UNION ALL ".join(statement.format_map(table) for table in tables)
+
+
+def _parts(found: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(found["holder"].to_pylist(), found["name"].to_pylist(), strict=True))
