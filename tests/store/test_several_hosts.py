@@ -20,6 +20,16 @@ def url(database, *ports):
     return f"clickhouse://{hosts}/{database}?cluster={NAME}"
 
 
+def read_in_time(reader):
+    """What an exact read answers once the replicas have fetched what they lack."""
+    until = time.monotonic() + BACKOFF_S
+    while True:
+        try:
+            return reader.query("SELECT number FROM kept", exact=True)
+        except Unavailable:
+            assert time.monotonic() < until
+
+
 @pytest.fixture(scope="module")
 def shard():
     """One shard of three replicas: one may be lost, and two still acknowledge."""
@@ -99,12 +109,7 @@ def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard)
     with pytest.raises(Unavailable) as behind:
         reader.query("SELECT number FROM kept", exact=True)
     fetches.execute("SYSTEM START FETCHES")
-    found, until = None, time.monotonic() + BACKOFF_S
-    while found is None:
-        try:
-            found = reader.query("SELECT number FROM kept", exact=True)
-        except Unavailable:
-            assert time.monotonic() < until
+    found = read_in_time(reader)
     for store in (writer, reader, fetches):
         store.close()
 
@@ -143,12 +148,7 @@ def test_an_exact_read_waits_for_an_insert_that_stands_half_way(shard, who, monk
         reader.query("SELECT number FROM kept", exact=True)
     for store in fetching:
         store.execute("SYSTEM START FETCHES")
-    found, until = None, time.monotonic() + BACKOFF_S
-    while found is None:
-        try:
-            found = reader.query("SELECT number FROM kept", exact=True)
-        except Unavailable:
-            assert time.monotonic() < until
+    found = read_in_time(reader)
     for store in {writer, reader, *fetching}:
         store.close()
 
