@@ -179,7 +179,7 @@ class Office:
 
     def failed(self, channel: grpc.Channel, error: grpc.RpcError) -> DomainError:
         """What a call to the owner failed with; where nothing answered, it is looked for anew."""
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if error.code() in rpc.NOT_BEGUN:
             self._answering.discard(channel)
         return rpc.translated(error)
 

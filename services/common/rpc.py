@@ -92,7 +92,10 @@ _CODES: tuple[tuple[type[errors.DomainError], grpc.StatusCode], ...] = (
 
 _NO_DEADLINE_S = 1e8
 """Three years: a call without a deadline has one in hundreds of years."""
-_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+NOT_BEGUN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""Codes of calls that did not reach a handler: a server that stops ends those it has not begun with
+CANCELLED, which should be UNAVAILABLE (grpc/grpc issue 41785)."""
+_PASSING = (*NOT_BEGUN, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 Registration = Callable[[grpc.Server], None]
 

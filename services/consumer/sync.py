@@ -24,7 +24,7 @@ CALL_TIMEOUT_S = 300
 ATTEMPTS = 5
 RETRY_S = 0.5
 RECONNECT_S = 2.0
-PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+PASSING = (*rpc.NOT_BEGUN, grpc.StatusCode.RESOURCE_EXHAUSTED)
 """What another try may mend."""
 NO_NUMBERS = np.zeros(0, dtype=np.int64)
 

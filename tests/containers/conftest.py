@@ -1,7 +1,6 @@
 """Images that the make target built, certificates, and the overlays played."""
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from services.cli.certificates import authority_in, issue
 from services.common.version import VERSION
 from services.configuration import NAMES
-from tests.containers.play import PODMAN_ENVIRONMENT, ROOT, Play, podman
+from tests.containers.play import PODMAN_ENVIRONMENT, Play, podman
 
 IMAGE = f"localhost/zhengming:{VERSION}"
 PREVIOUS = "localhost/zhengming:previous"
@@ -29,14 +28,6 @@ def pytest_collection_modifyitems(items):
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.containers)
             item.add_marker(pytest.mark.timeout(1200))
-
-
-@pytest.fixture(scope="session")
-def policy() -> str:
-    """The policy that docs/kubernetes.md gives to clients."""
-    found = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.S)
-    assert found is not None
-    return json.dumps(json.loads(found[1]))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 """A channel to several servers asks them in turn, and leaves out what does not answer."""
 
 import contextlib
+import threading
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common import rpc
+from services.common import rpc, rpc_loop
 from services.common.errors import Unavailable
 from services.common.waiting import waiting_room
 from tests.clickhouse_server import free_ports
@@ -71,3 +72,37 @@ def test_before_its_store_is_there_a_process_says_that_it_is_not_ready():
     assert isinstance(error, Unavailable)
     assert error.reason == "NOT_READY"
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_calls_that_wait_in_a_server_that_stops_are_answered_by_another(policy):
+    begun, ending = threading.Event(), threading.Event()
+
+    def answer(request, _context):
+        if request == b"wait":
+            begun.set()
+            assert ending.wait(20)
+        return request
+
+    echo = {"Echo": grpc.unary_unary_rpc_method_handler(answer, None, None)}
+    first, second = (
+        rpc_loop.start("test.Test", echo, {"Echo": 100}, [rpc.Door("127.0.0.1:0")])
+        for _ in range(2)
+    )
+    address = f"ipv4:127.0.0.1:{first.port},127.0.0.1:{second.port}"
+
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{first.port}") as one,
+        grpc.insecure_channel(address, options=[("grpc.service_config", policy)]) as both,
+    ):
+        blocking = one.unary_unary("/test.Test/Echo", None, None).future(b"wait", timeout=20)
+        assert begun.wait(20)
+        ask = both.unary_unary("/test.Test/Echo", None, None)
+        waiting = [ask.future(b"%d" % place, timeout=20) for place in range(40)]
+        waited = threading.Timer(0.5, ending.set)  # by then half of them are in the first server
+        waited.start()
+        first.stop(10)
+        answers = [call.result() for call in waiting]
+
+    second.stop(0)
+    assert blocking.result() == b"wait"
+    assert answers == [b"%d" % place for place in range(40)]

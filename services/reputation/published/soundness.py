@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.reputation.hashes import BUCKETS
+from services.reputation.hashes import BUCKETS, HashBuckets, blocks
 from services.reputation.published import packing
 from services.reputation.published.packing import ISSUE, TOP, WHAT, WHY
 
@@ -18,8 +18,8 @@ Sections = Mapping[str, npt.NDArray[Any]]
 _TYPES: dict[str, tuple[Any, ...]] = {
     "shift": ("<i8",), "first": ("<i8",), "offset": ("<i8",), "starts": ("<u4",),
     "low": ("<u2", "<u4", "<u8"), "what": (WHAT,), "why": (WHY,), "issue": (ISSUE,),
-    "kinds": ("<u2",), "texts": ("|u1",), "heads": ("<u2",), "hash_rows": ("<u4",),
-    "hash_starts": ("<u4",),
+    "kinds": ("<u2",), "texts": ("|u1",), "heads": ("<u2",), "hash_low": ("<u2",),
+    "hash_high": ("|u1",), "hash_starts": ("<u4",),
 }  # fmt: skip
 _CODE_TYPES = ("|u1", "<u2", "<u4")
 _MAX_SHIFT = 62
@@ -91,11 +91,17 @@ def _codes(read: Sections, texts: Any) -> str:
 
 
 def _hashes(read: Sections, count: int) -> str:
-    heads, rows, starts = read["heads"], read["hash_rows"], read["hash_starts"]
+    heads, low, high, starts = (
+        read[name] for name in ("heads", "hash_low", "hash_high", "hash_starts")
+    )
     if not len(starts):
-        return "" if len(heads) == count and not len(rows) else "the hashes do not cover the rows"
-    if len(starts) != BUCKETS + 1 or len(rows) != count or starts[0] != 0 or starts[-1] != count:
+        covers = len(heads) == count and not len(low) and not len(high)
+        return "" if covers else "the hashes do not cover the rows"
+    if len(starts) != BUCKETS + 1 or len(low) != count or starts[0] != 0 or starts[-1] != count:
         return "the hashes do not cover the rows"
-    if (starts[1:] < starts[:-1]).any() or (count and int(rows.max()) >= count):
-        return "the hashes are out of range"
-    return ""
+    if (starts[1:] < starts[:-1]).any():
+        return "the hashes are out of order"
+    zeros = blocks(count)
+    if len(high) != (count + BUCKETS * zeros + 7) // 8:
+        return "the hashes do not cover the rows"
+    return "" if HashBuckets(heads, low, high, starts).is_sound() else "the hashes are out of range"

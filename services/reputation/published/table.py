@@ -176,7 +176,7 @@ def from_bytes(content: memoryview | bytes, name: str = "") -> Table:
             read["kinds"].reshape(-1, packing.TOP),
             texts,
         ),
-        HashBuckets(read["heads"], read["hash_rows"], read["hash_starts"]),
+        HashBuckets(read["heads"], read["hash_low"], read["hash_high"], read["hash_starts"]),
         name,
     )
 
@@ -241,7 +241,8 @@ def _write_rest(writer: _Writer, table: Table) -> None:
         ("kinds", packed.kinds),
         ("texts", np.frombuffer(texts, dtype=np.uint8)),
         ("heads", hashed.heads),
-        ("hash_rows", hashed.rows),
+        ("hash_low", hashed.low),
+        ("hash_high", hashed.high),
         ("hash_starts", hashed.starts),
     ):
         writer.begin(name)
