@@ -131,6 +131,7 @@ fuzz: $(STATE)/protos $(STATE)/tools ## bad input of every kind, counted: make f
 	@$(PY) -m tests.fuzz --seconds $(SECONDS_EACH) --seed $(SEED)
 
 bench: $(STATE)/protos $(STATE)/peers ## speed, memory and quality beside peers and limits
+	$(call debian,nghttp2-client,command -v h2load)
 	@$(PY) -m loadtests.bench
 
 bench-truth: $(STATE)/protos $(STATE)/peers ## truth inference beside its peers, on ../shared/data/truth
