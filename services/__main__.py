@@ -149,7 +149,7 @@ def main(names: Sequence[str]) -> int:
     if pages:
         print(f"console on {pages}", flush=True)
     readiness = Readiness(door, application.check)
-    stop.wait()
+    allocation.give_back_until(stop.wait)
     readiness.stop()
     application.drain(configuration.drain_s)
     application.stop()

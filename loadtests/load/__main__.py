@@ -122,7 +122,7 @@ def run(name: str, scenario: plan.Scenario, out: Path, seed: int) -> Outcome:
             meter = Meter(server.services)
             faults = None
             if scenario.faults_from is not None:
-                faults = Faults(server, scenario.faults_from, seed)
+                faults = Faults(server, scenario.faults_from, plan.KILLS_UNTIL_S, seed)
             try:
                 calls = locust(server, folder, out, name, scenario.seconds, scenario.marks)
             finally:

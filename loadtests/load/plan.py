@@ -70,6 +70,8 @@ BURST_FROM, BURST_S = 60, 60
 BURST_UNTIL = BURST_FROM + BURST_S
 QUIET_S = 120
 """Of a soak, before its first fault, at a tenth of its rate."""
+KILLS_UNTIL_S = 900
+"""Of a soak, until the services are killed no more."""
 KNOWN_S = QUIET_S + 300
 """Of a soak, until nearly all of its numbers have marks: what is kept of numbers grows no more."""
 

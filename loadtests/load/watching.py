@@ -10,12 +10,12 @@ import psutil
 from loadtests.load import plan
 from loadtests.load.processes import Process, Server
 
-WARM_S = 120
+WARM_S = 300
+"""So long a process takes until its allocators have seen their largest moments."""
 AT_LOOKUPS = 0.25
 """Share of the faults that meet the lookups' process."""
 KILLED = 0.2
-"""Share of the faults that kill; the others stop. A process lives about five minutes, so that its
-memory can be watched."""
+"""Share of the faults that kill; the others stop."""
 
 
 class Meter:
@@ -64,8 +64,17 @@ class Meter:
 class Faults:
     """Once a minute a process is stopped for a while or killed, at a moment by chance."""
 
-    def __init__(self, server: Server, begin_s: int, seed: int) -> None:
+    def __init__(self, server: Server, begin_s: int, kills_until_s: int, seed: int) -> None:
+        """Begin to wait.
+
+        Args:
+            begin_s: seconds until the first.
+            kills_until_s: seconds after which the services are killed no more, but stopped, so that
+                the memory of one process can be watched for long.
+            seed: of chance.
+        """
         self._server, self._begin_s, self._chance = server, begin_s, random.Random(seed)
+        self._kills_until = time.monotonic() + kills_until_s
         self._stopping, self.done = threading.Event(), list[str]()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -76,6 +85,8 @@ class Faults:
             is_lookup = self._chance.random() < AT_LOOKUPS
             one = self._server.lookup if is_lookup else self._server.services
             is_killed = self._chance.random() < KILLED
+            if not is_lookup and time.monotonic() > self._kills_until:
+                is_killed = False
             if is_killed:
                 one.kill()
             else:

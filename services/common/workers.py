@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from services.common import allocation
 from services.common.ending import Ending
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ Starting = Callable[[str, int], Callable[[], None]]
 Called in the new process. One that is begun anew has the place of the one that died."""
 
 READY_S = 60
+LOOK_S = 1.0
+"""A process looks so often whether its parent lives."""
 AGAIN_S = 1.0
 """A process that dies is begun anew, but none twice within this time."""
 
@@ -105,9 +108,16 @@ def _run(address: str, place: int, start: Starting, writable: int) -> int:
     os.write(writable, b"1")
     os.close(writable)
     parent = os.getppid()
-    while not stop.wait(1.0):
-        if os.getppid() != parent:  # the parent was killed: nobody would end us
-            break
+
+    def is_over(within_s: float) -> bool:
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            # Where the parent was killed, nobody would end us.
+            if stop.wait(LOOK_S) or os.getppid() != parent:
+                return True
+        return False
+
+    allocation.give_back_until(is_over)
     end()
     return 0
 

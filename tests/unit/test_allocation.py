@@ -1,4 +1,5 @@
-"""Threads share the allocator's arenas, unless the environment says otherwise."""
+"""Threads share the allocator's arenas, unless the environment says otherwise, and what lies free
+between what is kept is given back."""
 
 import os
 import subprocess
@@ -38,9 +39,48 @@ def arenas(path, **variables):
     return path.read_text().count("<heap nr=")
 
 
+SCATTERED = """
+import ctypes
+import re
+
+from services.common import allocation
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def resident_mib():
+    with open("/proc/self/smaps_rollup") as file:
+        return int(re.search(r"Rss: +([0-9]+)", file.read())[1]) / 1024
+
+allocation.keep_little()
+taken = []
+for _ in range(1_600):
+    taken.append(libc.malloc(100_000))
+    ctypes.memset(ctypes.c_void_p(taken[-1]), 1, 100_000)
+    libc.malloc(64)  # kept, so that nothing at the end of the heap is free
+before = resident_mib()
+for one in taken:
+    libc.free(ctypes.c_void_p(one))
+freed = resident_mib()
+rounds = iter([False, True])
+allocation.give_back_until(lambda within_s: next(rounds))
+print(before - freed, before - resident_mib())
+"""
+
+
 def test_eight_threads_have_two_arenas(tmp_path):
     assert arenas(tmp_path / "told") == 2
 
 
 def test_what_the_environment_says_stands(tmp_path):
     assert arenas(tmp_path / "told", MALLOC_ARENA_MAX="5") > 2
+
+
+def test_what_is_free_between_what_is_kept_is_given_back():
+    done = subprocess.run(
+        [sys.executable, "-c", SCATTERED], check=True, capture_output=True, text=True
+    )
+    by_itself, given_back = map(float, done.stdout.split())
+
+    assert by_itself < 10
+    assert given_back > 140  # of 153 MiB
