@@ -13,9 +13,12 @@ from dataclasses import replace
 
 import grpc
 
+from services.common import allocation  # before Arrow
+
+# isort: split
 from services import lookups
 from services.application import Application
-from services.common import allocation, rpc
+from services.common import rpc
 from services.common.clock import Clock, wall_clock_ms
 from services.common.ending import Ending
 from services.common.errors import (

@@ -1,11 +1,14 @@
-"""How much of what was freed the allocator of C keeps for later."""
+"""How much of what was freed the allocator of C keeps for later.
+
+To be imported before Arrow, which asks the environment when it is loaded: Arrow takes its memory
+from the allocator of C then, too, for its own keeps 100 MiB of what was freed.
+"""
 
 import ctypes
 import os
 from collections.abc import Callable
 
-import pyarrow as pa
-
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 GIVE_BACK_S = 20.0
 _OPTIONS = {
     "MALLOC_MMAP_THRESHOLD_": (-3, 512 << 10),
@@ -18,12 +21,10 @@ _OPTIONS = {
 def keep_little() -> None:
     """Have most of what large arrays and messages took given back, not kept for the next.
 
-    Arrow takes memory from the allocator of C then, too: its own keeps 100 MiB of what it freed.
     Threads have an arena of the allocator each, up to eight a core, and each arena keeps what its
     largest moment took: a process that works steadily would grow for half an hour. To be called
     before threads begin; what the environment says stands; without glibc it does nothing.
     """
-    pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return

@@ -84,3 +84,13 @@ def test_what_is_free_between_what_is_kept_is_given_back():
 
     assert by_itself < 10
     assert given_back > 140  # of 153 MiB
+
+
+def test_arrow_takes_its_memory_from_the_allocator_of_c():
+    told = "import services.__main__, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    without = {k: v for k, v in os.environ.items() if k != "ARROW_DEFAULT_MEMORY_POOL"}
+    done = subprocess.run(
+        [sys.executable, "-c", told], check=True, capture_output=True, text=True, env=without
+    )
+
+    assert done.stdout.strip() == "system"
