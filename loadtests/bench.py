@@ -102,6 +102,7 @@ def report(runs: Sequence[Run], when: datetime) -> str:
         "",
         f"{when:%Y-%m-%d}. {machine()}.",
         "",
+        *_left_out(runs),
         f"{sum(bar.held for bar in bars)} of {len(bars)} figures hold. Right of the line they do:",
         "",
         "![figures beside their limits](benchmarks.svg)",
@@ -115,6 +116,12 @@ def report(runs: Sequence[Run], when: datetime) -> str:
         parts += ["", f"## {one.command}", "", f"{one.seconds:.0f} s{failed}", ""]
         parts += ["```", one.output.strip() or "(nothing printed)", "```"]
     return "\n".join(parts) + "\n"
+
+
+def _left_out(runs: Sequence[Run]) -> list[str]:
+    made = {one.command for one in runs}
+    left = [name for name in BENCHMARKS if f"python -m loadtests.{name}" not in made]
+    return [f"Not run this time: {', '.join(left)}.", ""] if left else []
 
 
 def machine() -> str:
