@@ -32,6 +32,7 @@ def test_the_report_names_what_is_missed_and_what_failed():
     page = report(runs, datetime(2026, 11, 27, tzinfo=UTC))
 
     assert "1 of 2 figures hold" in page
+    assert "Not run this time: bench_numbers, " in page
     assert "| memory | 44 | <= 40 | **missed** |" in page
     assert "| rate | 5.5 | >= 5 | holds |" in page
     assert "## python -m loadtests.bench_two\n\n0 s, exit status 1" in page
