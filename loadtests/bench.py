@@ -1,10 +1,12 @@
 """All benchmarks, one after the other, and the report of them: python -m loadtests.bench.
 
 Writes docs/benchmarks.md and docs/benchmarks.svg: machine, versions, what each benchmark printed,
-and every figure that has a limit beside it.
+and every figure that has a limit beside it. With --only, what the others showed when they were run
+before (var/bench/runs.json) stands in it still.
 """
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -13,10 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -49,11 +52,13 @@ class Run:
 
     Attributes:
         command: as it is typed.
+        day: when it was run.
         output: what it printed.
         bars: the figures that have a limit.
     """
 
     command: str
+    day: str
     output: str
     seconds: float
     code: int
@@ -81,7 +86,8 @@ def run(name: str) -> Run:
                 print(line, end="", flush=True)
                 lines.append(line)
         return Run(
-            command=shlex.join(["python", *command]),
+            command=_typed(name),
+            day=f"{datetime.now(UTC):%Y-%m-%d}",
             output="".join(lines).replace(f"{ROOT}/", ""),
             seconds=time.monotonic() - begun,
             code=process.returncode,
@@ -89,7 +95,30 @@ def run(name: str) -> Run:
         )
 
 
-def report(runs: Sequence[Run], when: datetime) -> str:
+def _typed(name: str) -> str:
+    return f"python -m loadtests.{name}"
+
+
+def kept(path: Path) -> dict[str, Run]:
+    """Runs of before, by command; none where there is no such file."""
+    if not path.exists():
+        return {}
+    runs = [{**one, "bars": [Bar(**bar) for bar in one["bars"]]} for one in _read(path)]
+    return {one["command"]: Run(**one) for one in runs}
+
+
+def keep(runs: Sequence[Run], path: Path) -> None:
+    """Write runs down for `kept`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(one) for one in runs], ensure_ascii=False))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text())
+    return found
+
+
+def report(runs: Sequence[Run]) -> str:
     """The page, Markdown."""
     bars = [bar for one in runs for bar in one.bars]
     parts = [
@@ -100,7 +129,7 @@ def report(runs: Sequence[Run], when: datetime) -> str:
         "the same run. Fuzzing is counted in [fuzzing.md](fuzzing.md), scenarios of load are in",
         "[load.md](load.md).",
         "",
-        f"{when:%Y-%m-%d}. {machine()}.",
+        f"{machine()}.",
         "",
         *_left_out(runs),
         f"{sum(bar.held for bar in bars)} of {len(bars)} figures hold. Right of the line they do:",
@@ -113,14 +142,14 @@ def report(runs: Sequence[Run], when: datetime) -> str:
     ]
     for one in runs:
         failed = "" if not one.code else f", exit status {one.code}"
-        parts += ["", f"## {one.command}", "", f"{one.seconds:.0f} s{failed}", ""]
+        parts += ["", f"## {one.command}", "", f"{one.day}, {one.seconds:.0f} s{failed}", ""]
         parts += ["```", one.output.strip() or "(nothing printed)", "```"]
     return "\n".join(parts) + "\n"
 
 
 def _left_out(runs: Sequence[Run]) -> list[str]:
     made = {one.command for one in runs}
-    left = [name for name in BENCHMARKS if f"python -m loadtests.{name}" not in made]
+    left = [name for name in BENCHMARKS if _typed(name) not in made]
     return [f"Not run this time: {', '.join(left)}.", ""] if left else []
 
 
@@ -190,12 +219,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=BENCHMARKS, help="as in BENCHMARKS")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
-    runs: list[Run] = []
+    path = ROOT / "var" / "bench" / "runs.json"
+    found = kept(path)
     for name in given.only:
-        runs.append(run(name))  # the report stands even if a later one is broken off
-        (given.out / "benchmarks.md").write_text(report(runs, datetime.now(UTC)), encoding="utf-8")
+        found[_typed(name)] = run(name)
+        # In the order of BENCHMARKS; the report stands even if a later one is broken off.
+        runs = [found[command] for command in map(_typed, BENCHMARKS) if command in found]
+        keep(runs, path)
+        (given.out / "benchmarks.md").write_text(report(runs), encoding="utf-8")
         draw([bar for one in runs for bar in one.bars], given.out / "benchmarks.svg")
-    failed = [one.command for one in runs if one.code]
+    failed = [found[command].command for command in map(_typed, given.only) if found[command].code]
     if failed:
         print(f"\nfailed, or missed a bar: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -172,7 +172,7 @@ def run(folder: Path, rounds: int, only: str) -> int:
     cases, referrals = page_store.sample_of(folder, 20)
     with console(folder) as (url, process):
         people = {name: Visitor(url, name, page_store.PASSWORD) for name, _, _ in page_store.PEOPLE}
-        people["holder"] = Visitor(url)
+        people["holder"] = Visitor(url, password=page_store.PASSWORD)
         slow = 0
         print(f"{'page':34} {'p50':>9} {'max':>9} {'processor':>10}   bar {BAR_MS} ms", flush=True)
         for page in pages(url, people, cases, referrals):
