@@ -103,19 +103,15 @@ def kept(path: Path) -> dict[str, Run]:
     """Runs of before, by command; none where there is no such file."""
     if not path.exists():
         return {}
-    runs = [{**one, "bars": [Bar(**bar) for bar in one["bars"]]} for one in _read(path)]
-    return {one["command"]: Run(**one) for one in runs}
+    written: list[dict[str, Any]] = json.loads(path.read_text())
+    runs = [Run(**{**one, "bars": [Bar(**bar) for bar in one["bars"]]}) for one in written]
+    return {one.command: one for one in runs}
 
 
 def keep(runs: Sequence[Run], path: Path) -> None:
     """Write runs down for `kept`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(one) for one in runs], ensure_ascii=False))
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(path.read_text())
-    return found
 
 
 def report(runs: Sequence[Run]) -> str:
@@ -216,7 +212,7 @@ def _lines(path: Path) -> Iterator[str]:
 def main() -> int:
     """Run them and write the report; 1 if one failed or missed a bar."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=BENCHMARKS, help="as in BENCHMARKS")
+    parser.add_argument("--only", nargs="+", default=BENCHMARKS, choices=BENCHMARKS)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
     path = ROOT / "var" / "bench" / "runs.json"
@@ -228,7 +224,7 @@ def main() -> int:
         keep(runs, path)
         (given.out / "benchmarks.md").write_text(report(runs), encoding="utf-8")
         draw([bar for one in runs for bar in one.bars], given.out / "benchmarks.svg")
-    failed = [found[command].command for command in map(_typed, given.only) if found[command].code]
+    failed = [command for command in map(_typed, given.only) if found[command].code]
     if failed:
         print(f"\nfailed, or missed a bar: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -11,7 +11,7 @@ from loadtests.load import plan
 from loadtests.load.processes import Process, Server
 
 WARM_S = 300
-"""So long a process takes until its allocators have seen their largest moments."""
+"""A process that began has its usual size by then (docs/load.md). Ours."""
 AT_LOOKUPS = 0.25
 """Share of the faults that meet the lookups' process."""
 KILLED = 0.2
