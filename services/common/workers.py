@@ -52,6 +52,7 @@ def serve(address: str, count: int, start: Starting) -> int:
                 _end_all(begun)
                 return 1
             begun[pid] = (place, time.monotonic())
+        allocation.forget_files()
         print(f"serving on {address_}", flush=True)
         while not ending:
             with contextlib.suppress(InterruptedError):

@@ -1,5 +1,5 @@
-"""Threads share the allocator's arenas, unless the environment says otherwise, and what lies free
-between what is kept is given back."""
+"""Threads share the allocator's arenas, unless the environment says otherwise, what lies free
+between what is kept is given back, and code that was read can be read again."""
 
 import os
 import subprocess
@@ -68,6 +68,29 @@ print(before - freed, before - resident_mib())
 """
 
 
+LOADED = """
+import re
+
+import pyarrow.compute
+
+from services.common import allocation
+
+def resident_mib():
+    with open("/proc/self/smaps_rollup") as file:
+        told = file.read()
+    return [int(re.search(name + r": +([0-9]+)", told)[1]) / 1024 for name in ("Rss", "Anonymous")]
+
+def answer():
+    return pyarrow.compute.sum(pyarrow.array([1, 2, 3])).as_py()
+
+first = answer()
+before, own = resident_mib()
+allocation.forget_files()
+after, still_own = resident_mib()
+print(before - after, own - still_own, first, answer())
+"""
+
+
 def test_eight_threads_have_two_arenas(tmp_path):
     assert arenas(tmp_path / "told") == 2
 
@@ -84,6 +107,17 @@ def test_what_is_free_between_what_is_kept_is_given_back():
 
     assert by_itself < 10
     assert given_back > 140  # of 153 MiB
+
+
+def test_code_that_was_read_is_forgotten_and_still_runs():
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], check=True, capture_output=True, text=True
+    )
+    forgotten, lost, first, again = map(float, done.stdout.split())
+
+    assert forgotten > 15
+    assert lost <= 0
+    assert (first, again) == (6, 6)
 
 
 def test_arrow_takes_its_memory_from_the_allocator_of_c():
