@@ -7,19 +7,12 @@ import grpc
 import pytest
 
 from services.common import rpc
-from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.reputation.v1 import reputation_pb2 as pb
 
 DEADLINE_S = 60
 DAY_MS = 86_400_000
 NUMBER = "+8613600000001"
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 def decide(services, category, number=NUMBER):

@@ -16,7 +16,6 @@ from services.console.accounts import Accounts, hashed
 from services.console.app import create_app
 from services.console.web import Upstream
 from services.scoring import watch_queries
-from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.scoring.v1 import scoring_pb2
 
@@ -27,13 +26,6 @@ PEOPLE = (
     ("olga", "operator", ""),
     ("audrey", "auditor", ""),
 )
-_digits = iter(range(13500000000, 13599999999))
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +45,6 @@ def application(services, accounts, scale=1e5):
 @pytest.fixture
 def client(services, accounts):
     return application(services, accounts).test_client()
-
-
-@pytest.fixture
-def number():
-    return f"+86{next(_digits)}"
 
 
 def token(client, path="/"):

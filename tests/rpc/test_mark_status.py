@@ -8,24 +8,11 @@ import grpc
 import pytest
 
 from services.common import rpc
-from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.ingest.v1 import ingest_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
 
 DEADLINE_S = 60
-_digits = iter(range(13700000000, 13799999999))
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
-@pytest.fixture
-def number():
-    return f"+86{next(_digits)}"
 
 
 def submit(services, number, label="贷款", reporter="", age_ms=60_000, mark_id="", withdrawn=False):

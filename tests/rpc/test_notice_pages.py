@@ -6,6 +6,7 @@ import pytest
 
 from services.cli import notices as command
 from services.cli.target import Target
+from tests.dispute_calls import new_number
 from tests.rpc.test_console_http import (  # noqa: F401 # accounts is a fixture
     accounts,
     application,
@@ -14,16 +15,8 @@ from tests.rpc.test_console_http import (  # noqa: F401 # accounts is a fixture
     post,
     reason,
 )
-from tests.services_in_process import in_process
 
 HOOK = "https://hooks.example/zhengming"
-_digits = iter(range(13000000000, 13099999999))
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def client(services, accounts):  # noqa: F811
 
 @pytest.fixture
 def case_number(client):
-    answer = client.post("/api/v1/disputes", json=filing(f"+86{next(_digits)}"))
+    answer = client.post("/api/v1/disputes", json=filing(new_number()))
     return answer.get_json()["case_number"]
 
 

@@ -12,8 +12,7 @@ import pytest
 from services.arbitration.notices import sending
 from services.arbitration.notices.notice import MAX_DELAY_S, MAX_TRIES
 from services.common import rpc
-from tests.receiver import receiving
-from tests.rpc.test_disputes import (
+from tests.dispute_calls import (
     DAY_MS,
     decide,
     filed,
@@ -24,23 +23,10 @@ from tests.rpc.test_disputes import (
     proven,
     reassigned,
 )
-from tests.services_in_process import in_process
+from tests.receiver import receiving
 from zhengming.arbitration.v1 import dispute_pb2
 from zhengming.arbitration.v1 import notice_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
-
-_digits = iter(range(13100000000, 13199999999))
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
-@pytest.fixture
-def number():
-    return f"+86{next(_digits)}"
 
 
 @pytest.fixture

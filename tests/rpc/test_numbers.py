@@ -4,18 +4,12 @@ import grpc
 import pytest
 
 from services.common import rpc
-from tests.services_in_process import BEGAN_MS, in_process
+from tests.services_in_process import BEGAN_MS
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.ingest.v1 import number_pb2 as pb
 from zhengming.type.v1 import number_pb2 as type_pb
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 def describe(services, *numbers, region=""):

@@ -3,12 +3,10 @@
 import itertools
 import threading
 
-import pytest
-
 from services.application import store_of
 from services.common import operations
 from services.common.numbering import parse
-from tests.services_in_process import in_process
+from tests.dispute_calls import new_number
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.features.v1 import features_pb2
 from zhengming.ingest.v1 import ingest_pb2
@@ -16,14 +14,7 @@ from zhengming.reputation.v1 import reputation_pb2 as pb
 from zhengming.scoring.v1 import scoring_pb2
 
 TRIES = 1_200
-_digits = itertools.count(8613900100000)
 _ids = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 def mark(services, number, reporter):
@@ -90,7 +81,7 @@ def rows_in(services, version, number):
 
 
 def test_a_pass_that_touched_numbers_overtook_is_published_and_takes_nothing_back(services):
-    touched, moved, other = (f"+{next(_digits)}" for _ in range(3))
+    touched, moved, other = (new_number() for _ in range(3))
     for number in (touched, moved, other):
         mark(services, number, "r1")
         marks_shown(services, number, 1)
@@ -113,7 +104,7 @@ def test_a_pass_that_touched_numbers_overtook_is_published_and_takes_nothing_bac
 
 
 def test_a_pass_over_the_past_is_kept_apart(services):
-    number = f"+{next(_digits)}"
+    number = new_number()
     mark(services, number, "r1")
     marks_shown(services, number, 1)
     run = scored_run(services, services.clock.now_ms - 25 * 3_600_000)
@@ -126,7 +117,7 @@ def test_a_pass_over_the_past_is_kept_apart(services):
 
 
 def test_an_older_pass_does_not_follow_a_newer_one(services):
-    number = f"+{next(_digits)}"
+    number = new_number()
     mark(services, number, "r1")
     marks_shown(services, number, 1)
     older = scored_run(services, services.clock.now_ms - 3_600_000)

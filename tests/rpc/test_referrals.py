@@ -7,25 +7,10 @@ import pytest
 
 from services.arbitration.disputes import queries as dispute_queries
 from services.common import rpc
-from tests.rpc.test_disputes import lookup_when, marked
-from tests.services_in_process import in_process
+from tests.dispute_calls import DAY_MS, lookup_when, marked, new_number
 from zhengming.arbitration.v1 import arbitration_pb2, dispute_pb2
 from zhengming.arbitration.v1 import referral_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
-
-DAY_MS = 86_400_000
-_digits = iter(range(13300000000, 13399999999))
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
-@pytest.fixture
-def number():
-    return f"+86{next(_digits)}"
 
 
 def decided(services, number, category="A1100"):
@@ -95,13 +80,13 @@ def test_the_same_draw_again_gives_the_first_answer(services, number):
     decided(services, number)
     name = uuid.uuid4().hex
     first = draw(services, request_id=name)
-    decided(services, f"+86{next(_digits)}")
+    decided(services, new_number())
 
     assert draw(services, request_id=name, drawn_by="bob", maximum_count=1) == first
 
 
 def test_crowd_marks_alone_and_marketing_are_not_referred(services, number):
-    other = f"+86{next(_digits)}"
+    other = new_number()
     marked(services, number, "诈骗")
     marked(services, other, "贷款")
     draw(services)
@@ -125,7 +110,7 @@ def test_a_number_of_a_new_holder_is_referred_anew(services, number):
 
 
 def test_a_draw_for_one_authority_and_so_many_leaves_the_rest(services, number):
-    numbers = [decided(services, f"+86{next(_digits)}", "A2000") for _ in range(3)]
+    numbers = [decided(services, new_number(), "A2000") for _ in range(3)]
     decided(services, number)
 
     drawn = draw(services, authority="工信部", maximum_count=2)
@@ -205,7 +190,7 @@ def test_an_authority_answers_its_own_referrals_alone(services, number):
 def test_counts_tell_what_is_open_and_what_was_done(services, number):
     before = {c.authority: c for c in listed(services).counts}
     start = before.get("公安部", pb.AuthorityCount())
-    for n in (number, f"+86{next(_digits)}", f"+86{next(_digits)}"):
+    for n in (number, new_number(), new_number()):
         decided(services, n)
     draw(services)
     name = listed(services, number=number).referrals[0].referral_id
@@ -262,7 +247,7 @@ def test_draws_reads_exports_and_feedback_stand_in_the_proven_audit(services, nu
 
 
 def test_an_enterprise_with_many_offending_numbers_is_listed_and_a_person_is_not(services):
-    numbers = [f"+86{next(_digits)}" for _ in range(6)]
+    numbers = [new_number() for _ in range(6)]
     rows = [
         ingest_pb2.Registration(number=n, holder=holder, identity=identity)
         for n, holder, identity in zip(

@@ -10,7 +10,7 @@ from services.cli.report import quarter_of
 from services.cli.report_figures import K_ANONYMITY, read_figures
 from services.cli.report_page import page, quantile
 from services.common.errors import InvalidArgument
-from tests.rpc.test_disputes import (
+from tests.dispute_calls import (
     DAY_MS,
     decide,
     filed,

@@ -9,19 +9,12 @@ import pytest
 
 from services.console.accounts import Accounts, hashed
 from tests.rpc.test_console_http import PASSWORD, application, basic, reason
-from tests.services_in_process import in_process
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.reputation.v1 import reputation_pb2
 
 PATH = "/api/v1/reputations:searchSha1"
 DEADLINE_S = 120
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

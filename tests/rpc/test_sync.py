@@ -27,12 +27,6 @@ E164 = 1 << 60
 _digits = itertools.count(8613600000000)
 
 
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
 @pytest.fixture
 def consumer(services, tmp_path):
     with rpc.connect(services.application.address) as channel:

@@ -1,6 +1,5 @@
 """TaxonomyService: the standard, the words of sources, and what a reviewer confirms of them."""
 
-import itertools
 import threading
 import time
 import uuid
@@ -9,19 +8,13 @@ import grpc
 import pytest
 
 from services.common import rpc
+from tests.dispute_calls import new_number
 from tests.services_in_process import in_process
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.ingest.v1 import taxonomy_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
 
 DEADLINE_S = 60
-_digits = itertools.count(13400000000)
-
-
-@pytest.fixture(scope="module")
-def services(chdb_engine, chdb_path, tmp_path_factory):
-    with in_process(chdb_path, tmp_path_factory.mktemp("services")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -31,7 +24,7 @@ def word():
 
 
 def mark(services, label, source="app-new", count=6):
-    number = f"+86{next(_digits)}"
+    number = new_number()
     request = ingest_pb2.SubmitMarksRequest(source=source)
     for _ in range(count):
         item = request.marks.add(
