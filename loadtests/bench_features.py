@@ -126,7 +126,7 @@ def main() -> None:
 
 def touched(store: Store, numbers: I64) -> None:
     """Numbers one at a time and a thousand at a time, as the incremental path asks for them."""
-    wide = Wide.of(store, queries.wide_run(store, AS_OF))
+    wide = Wide.of(store, *queries.wide_run(store, AS_OF))
     for size, rounds in ((1, 50), (TOUCHED, 7)):
         times = []
         for seed in range(rounds):

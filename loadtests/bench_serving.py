@@ -1,4 +1,9 @@
-"""Lookups and bulk updates beside bare peers: python -m loadtests.bench_serving [--numbers N]."""
+"""Lookups and bulk updates beside bare peers.
+
+python -m loadtests.bench_serving [--numbers N] [--workers N] [--bulk-numbers N] | --scale
+
+The limit of how long a state takes to load is for ten million numbers, and grows with more.
+"""
 
 import argparse
 import hashlib
@@ -16,6 +21,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 
 from loadtests import bars, published_state, redis_peer
 from loadtests.echo_server import LARGE_MESSAGES
@@ -32,6 +38,7 @@ THREADS = 4
 CLIENTS = 8
 """Connections of h2load."""
 H2LOAD_S = 5
+COLUMN_CALLS = 50
 
 
 def line(what: str, figure: str, bar: str = "") -> None:
@@ -80,8 +87,9 @@ def lookups(numbers: int, folder: Path, workers: int) -> None:
     (file,) = published.glob("*.table")
     line("on disk a number", f"{file.stat().st_size / numbers:.1f} bytes")
     taken = _seconds(lambda: table.open_table(file))
-    line("opened and every byte checked", f"{taken:.2f} s", "bar 3 s")
-    bars.at_most(f"{numbers:,} reputations loaded, s", taken, 3)
+    limit = 3 * max(numbers / 10_000_000, 1)
+    line("opened and every byte checked", f"{taken:.2f} s", f"bar {limit:g} s")
+    bars.at_most(f"{numbers:,} reputations loaded, s", taken, limit)
     variables = {
         "ZHENGMING_PUBLISHED": str(published),
         "ZHENGMING_ADDRESS": "127.0.0.1:0",
@@ -94,7 +102,7 @@ def lookups(numbers: int, folder: Path, workers: int) -> None:
         with grpc.insecure_channel(address, options=LARGE_MESSAGES) as channel:
             stub = pb_grpc.ReputationServiceStub(channel)
             _unary_and_batch(channel, keys, folder)
-            _columns(stub, keys)
+            _columns([process, *process.children()], stub, keys)
             _private(stub, keys)
         half_load(address, folder / "answers" / "request")
         _touch_all(address, keys, 4 * workers)
@@ -209,7 +217,9 @@ def _cycle(items: list[Any]) -> Callable[[], Any]:
     return give
 
 
-def _columns(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
+def _columns(
+    processes: list[psutil.Process], stub: pb_grpc.ReputationServiceStub, keys: np.ndarray
+) -> None:
     asked = np.random.default_rng(2).choice(keys, 200_000, replace=False).astype("<i8")
     request = pb.LookupColumnsRequest(number_keys=asked.tobytes())
     values = stub.LookupColumns(request).values
@@ -223,10 +233,20 @@ def _columns(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
         ]
         line("Redis, the same keys and values", f"{peer.bytes_a_number():.1f} bytes a number")
     ours, theirs = (len(asked) / statistics.median(side) / 1e6 for side in zip(*pairs, strict=True))
-    line("LookupColumns, 200,000 a call, one client", f"{ours:.1f} M numbers/s", "bar 5")
-    bars.note("LookupColumns, million numbers a second", ours, 5)
+    line("LookupColumns, 200,000 a call, one client that waits", f"{ours:.1f} M numbers/s")
+    begun = _core_seconds(processes)
+    for _ in range(COLUMN_CALLS):
+        stub.LookupColumns(request)
+    of_core = COLUMN_CALLS * len(asked) / (_core_seconds(processes) - begun) / 1e6
+    line("LookupColumns, a core of the server", f"{of_core:.1f} M numbers/s", "bar 5")
+    bars.note("LookupColumns, million numbers a second and core", of_core, 5)
     ratio = statistics.median(other / own for own, other in pairs)
     line("Redis MGET, pipelined", f"{theirs:.2f} M numbers/s", f"ours is {ratio:.0f} times it")
+
+
+def _core_seconds(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(one.user + one.system for one in times)
 
 
 def _private(stub: pb_grpc.ReputationServiceStub, keys: np.ndarray) -> None:
@@ -301,7 +321,10 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, default=10_000_000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bulk-numbers", type=int, default=10_000_000)
+    parser.add_argument("--scale", action="store_true", help="a hundred million of both: 10 GiB")
     chosen = parser.parse_args()
+    if chosen.scale:
+        chosen.numbers = chosen.bulk_numbers = 100_000_000
     with tempfile.TemporaryDirectory() as folder:
         lookups(chosen.numbers, Path(folder), chosen.workers)
         if chosen.bulk_numbers:

@@ -1,6 +1,7 @@
 """What the other numbers of a block of neighbouring numbers tell of one: pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,19 @@ from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, blo
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
 
 BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What the marks of blocks sum to, and what the numbers asked about are in it.
+
+    Attributes:
+        sums: `block`, ascending, and BLOCK_SUMS.
+        own: `number`, ascending, and BLOCK_SUMS but for the first, of the numbers asked about.
+    """
+
+    sums: Aggregates
+    own: Aggregates
 
 
 def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArray[Any]]:
@@ -53,20 +67,15 @@ def wider(tens: Aggregates) -> dict[int, Aggregates]:
     return found
 
 
-def block_columns(
-    numbers: I64, own: Mapping[str, npt.NDArray[Any]], blocks: Mapping[int, Aggregates]
-) -> dict[str, F64]:
-    """`block_…` columns of ascending numbers, given their own columns and sums by block."""
+def block_columns(numbers: I64, blocks: Mapping[int, Blocks]) -> dict[str, F64]:
+    """`block_…` columns of ascending numbers, given what their blocks of each size sum to."""
     columns: dict[str, F64] = {}
-    mine = {
-        "numbers_30d": (own["marks_30d_count"] > 0).astype(np.float64),
-        "marks_30d": own["marks_30d_count"],
-        "marks_7d": own["marks_7d_count"],
-        "marks": own["marks_count"],
-    }
-    for size, table in blocks.items():
-        at = Aligned(table, "block", blocks_of(numbers, size))
-        sums = {name: np.maximum(at.column(name, 0) - mine[name], 0.0) for name in BLOCK_SUMS}
+    for size, block in blocks.items():
+        whole = Aligned(block.sums, "block", blocks_of(numbers, size))
+        own = Aligned(block.own, "number", numbers)
+        mine = {name: own.column(name, 0) for name in BLOCK_SUMS[1:]}
+        mine["numbers_30d"] = (mine["marks_30d"] > 0).astype(np.float64)
+        sums = {name: np.maximum(whole.column(name, 0) - mine[name], 0.0) for name in BLOCK_SUMS}
         columns[f"block_{size}_numbers_30d_count"] = sums["numbers_30d"]
         columns[f"block_{size}_marks_30d_count"] = sums["marks_30d"]
         columns[f"block_{size}_marks_7d_count"] = sums["marks_7d"]

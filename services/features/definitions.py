@@ -31,10 +31,10 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "block",
-        "`marks`, `lifecycle`, `neighbourhoods`",
-        "The same marks, on the other numbers that share all but the last digits. `block_…` reads "
-        "them as of the time. `near_…` is as of the newest job made for that time or before, and "
-        "so is `marks_day_weighted`: such sums are wide and change slowly.",
+        "`marks`, `lifecycle`, `block_sums`, `neighbourhoods`",
+        "The same marks, on the other numbers that share all but the last digits. `block_10_…` "
+        "reads them as of the time. All others are as of the newest job made for that time or "
+        "before, and so is `marks_day_weighted`: such sums are wide and change slowly.",
     ),
     Group(
         "behaviour",
@@ -91,8 +91,10 @@ DECAY_DAYS = (1, 3, 7, 14, 30, 60)
 VOLUME_DECAY_DAYS = (1, 3, 7, 14, 30)
 NTH_MARKS = (2, 3, 5, 10)
 WEEKS = 12
-BLOCK_SIZES = (10, 100, 1_000, 10_000)
-"""Blocks whose marks are read as of the time: numbers that share all but the last 1 to 4 digits."""
+TEN = 10
+"""The block whose marks are read as of the time."""
+BLOCK_SIZES = (TEN, 100, 1_000, 10_000)
+"""Blocks: numbers that share all but the last 1 to 4 digits."""
 NEAR_SIZES = (10_000, 1_000_000, 10_000_000)
 """Neighbourhoods: numbers that share all but the last 4, 6 or 7 digits."""
 ENTITIES = ("origin", "reporter", "source", "label")

@@ -30,7 +30,7 @@ class Aggregated:
     Attributes:
         marks, epochs, withdrawals, behaviour, registrations: aggregates with ascending `number`.
         contributed: `blocks.contributions` of the marks.
-        blocks: by block size, sums of `marks_of_blocks` with ascending `block`.
+        blocks: by block size, what the marks of blocks sum to.
         near: by block size, sums of `neighbourhoods` with ascending `block`.
         return_rate: share of all old numbers that returned.
         references: numbers that others are compared with by how they call.
@@ -42,7 +42,7 @@ class Aggregated:
     behaviour: Aggregates
     registrations: Aggregates
     contributed: Aggregates
-    blocks: Mapping[int, Aggregates]
+    blocks: Mapping[int, blocks.Blocks]
     near: Mapping[int, Aggregates]
     return_rate: float
     references: References
@@ -52,7 +52,7 @@ def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float
     """Compute the rows of ascending numbers, int64 (n,), as of a time."""
     columns: dict[str, npt.NDArray[Any]] = {}
     columns |= _mark_columns(numbers, as_of_ms, found.marks)
-    columns |= blocks.block_columns(numbers, columns, found.blocks)
+    columns |= blocks.block_columns(numbers, found.blocks)
     columns |= blocks.near_columns(numbers, found.contributed, found.near, found.return_rate)
     columns |= behaviour_columns(numbers, found.behaviour)
     columns["alike_distance"] = found.references.distances(numbers, columns)

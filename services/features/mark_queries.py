@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from services.common.store import Store
 from services.features.columns import DAY_MS, FIRST, I64
-from services.features.definitions import ENTITIES
+from services.features.definitions import ENTITIES, TEN
 from services.features.mark_rows import Volumes
 from services.features.mark_sums import SUMS, TIMES
 
@@ -17,7 +17,7 @@ _EPOCHS = f"""
         maxIf(occurred_ms, kind = 2) AS released_ms, maxIf(occurred_ms, kind = 3) AS ported_ms
     FROM ({_EVENTS}) GROUP BY number
 """
-_IN_BLOCKS = f" AND intDiv(number - {FIRST}, 10000) IN %(blocks)s"
+_IN_TENS = f"intDiv(number - {FIRST}, {TEN}) IN %(tens)s"
 
 _COUNTING = f"""
     marks ANY LEFT JOIN ({_EPOCHS}) USING number
@@ -36,24 +36,24 @@ def epochs(store: Store, as_of_ms: int) -> pa.Table:
     return store.query(f"{_EPOCHS} ORDER BY number", {"as_of": as_of_ms})
 
 
-def events_of(store: Store, as_of_ms: int, blocks: I64) -> pa.Table:
-    """number, occurred_ms and kind of events by then on the numbers of some blocks of 10,000."""
-    sql = _EVENTS.replace("DISTINCT ", "") + _IN_BLOCKS
-    return store.query(sql, {"as_of": as_of_ms, "blocks": blocks})
+def events_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
+    """number, occurred_ms and kind of events by then on the numbers of some blocks of TEN."""
+    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND {_IN_TENS}"
+    return store.query(sql, {"as_of": as_of_ms, "tens": tens})
 
 
-def marks_of(store: Store, as_of_ms: int, blocks: I64) -> pa.Table:
-    """Marks and withdrawals by then on the numbers of some blocks of 10,000, in any order.
+def marks_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
+    """Marks and withdrawals by then on the numbers of some blocks of TEN, in any order.
 
     Returns:
         number, occurred_ms, call_ms, mark_key, withdrawn and ENTITIES.
     """
     sql = f"""
         SELECT number, occurred_ms, call_ms, mark_key, withdrawn, {", ".join(ENTITIES)}
-        FROM marks PREWHERE intDiv(number - {FIRST}, 10000) IN (SELECT block FROM {{asked}})
+        FROM marks PREWHERE {_IN_TENS}
         WHERE occurred_ms <= %(as_of)s
     """
-    return store.query(sql, {"as_of": as_of_ms}, {"asked": {"block": blocks}})
+    return store.query(sql, {"as_of": as_of_ms, "tens": tens})
 
 
 def withdrawals(store: Store, as_of_ms: int) -> pa.Table:

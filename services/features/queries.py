@@ -10,11 +10,15 @@ import pyarrow as pa
 from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
-from services.features.blocks import CONTRIBUTIONS
+from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS
+from services.features.columns import Aggregates
 from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
+RUN_TABLES = (
+    "features", "block_sums", "neighbourhoods", "day_volumes", "signals", "alike_references",
+)  # fmt: skip
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
@@ -146,7 +150,7 @@ def finish_run(
         },
     )
     kept = kept_runs(store, "feature_runs")
-    for table in ("features", "neighbourhoods", "day_volumes", "signals", "alike_references"):
+    for table in RUN_TABLES:
         for old in store.query(f"SELECT DISTINCT run FROM {table}")["run"].to_pylist():
             if old not in kept:
                 store.execute(f"ALTER TABLE {table} DROP PARTITION {int(old)}")
@@ -174,6 +178,26 @@ def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArr
     """Append the neighbourhoods of a run: size, block and CONTRIBUTIONS of each."""
     count = len(blocks["block"])
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
+
+
+def insert_block_sums(store: Store, run: int, size: int, sums: Aggregates) -> None:
+    """Append what the blocks of a size sum to, as of a run: `block` and BLOCK_SUMS."""
+    count = len(sums["block"])
+    of_run = {"run": np.full(count, run), "size": np.full(count, size), **sums}
+    as_stored = {n: c.astype(np.int64 if n == "block" else np.uint64) for n, c in of_run.items()}
+    store.insert("block_sums", as_stored)
+
+
+def block_sums_of(store: Store, run: int, blocks: Mapping[int, I64]) -> pa.Table:
+    """size, block and BLOCK_SUMS of a run, by size and block, of some hundreds of each size."""
+    asked = " OR ".join(f"size = {size} AND block IN %(of_{size})s" for size in blocks)
+    return store.query(
+        f"""
+        SELECT size, block, {", ".join(BLOCK_SUMS)} FROM block_sums
+        WHERE run = %(run)s AND ({asked}) ORDER BY size, block
+        """,
+        {"run": run, **{f"of_{size}": some for size, some in blocks.items()}},
+    )
 
 
 def insert_references(store: Store, run: int, references: References) -> None:
@@ -209,17 +233,22 @@ def references(store: Store, run: int) -> References:
     )
 
 
-def wide_run(store: Store, as_of_ms: int) -> int:
-    """The newest run made as of that time or before whose wide sums are kept; 0: none."""
+def wide_run(store: Store, as_of_ms: int) -> tuple[int, int]:
+    """The newest run made as of that time or before whose wide sums are kept, and that time.
+
+    Zeros: there is none.
+    """
     found = store.query(
         """
-        SELECT run FROM feature_runs
+        SELECT run, as_of_ms FROM feature_runs
         WHERE as_of_ms <= %(as_of)s AND run IN (SELECT DISTINCT run FROM day_volumes)
         ORDER BY as_of_ms DESC, run DESC LIMIT 1
         """,
         {"as_of": as_of_ms},
     )
-    return int(found["run"][0].as_py()) if found.num_rows else 0
+    if not found.num_rows:
+        return 0, 0
+    return int(found["run"][0].as_py()), int(found["as_of_ms"][0].as_py())
 
 
 def neighbourhoods(store: Store, run: int) -> pa.Table:

@@ -14,7 +14,7 @@ from services.common.wire import as_of_ms, check_batch, packed, sorted_keys
 from services.features import blocks, domain, mark_queries, queries, signals
 from services.features.alike import References
 from services.features.columns import Aggregates, columns_of
-from services.features.definitions import FEATURES, NAMES
+from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
 from services.features.signals.firing import fired
 from services.features.similar import server as similar
 from services.features.similar.embedding import active, traits_of
@@ -57,8 +57,11 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         checked_ms, checked_as_of = self._wide_checked
         if held is not None and as_of >= checked_as_of and 0 <= now - checked_ms < WIDE_CHECKED_MS:
             return held
-        run = queries.wide_run(self._store, as_of)
-        wide = held if held is not None and held.run == run else Wide.of(self._store, run)
+        run, run_as_of = queries.wide_run(self._store, as_of)
+        if held is not None and held.run == run:
+            wide = held
+        else:
+            wide = Wide.of(self._store, run, run_as_of)
         # Of the past, to learn from, all is asked anew: a newer run may be meant next.
         self._wide_checked = (now, as_of) if as_of > now - RECENT_MS else (0, 0)
         self._wide = wide
@@ -162,6 +165,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     behaviour = columns_of(queries.behaviour_sums(store, as_of))
     contributed = blocks.contributions(as_of, marks)
     near = blocks.neighbourhoods(contributed)
+    wider = blocks.wider(blocks.marks_of_blocks(marks))
     found = domain.Aggregated(
         marks=marks,
         epochs=columns_of(mark_queries.epochs(store, as_of)),
@@ -169,7 +173,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
         behaviour=behaviour,
         registrations=columns_of(queries.registrations(store, as_of)),
         contributed=contributed,
-        blocks=blocks.wider(blocks.marks_of_blocks(marks)),
+        blocks={size: blocks.Blocks(sums, marks) for size, sums in wider.items()},
         near=near,
         return_rate=blocks.common_return_rate(near),
         references=_references(behaviour),
@@ -180,6 +184,8 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for start in range(0, len(numbers), CHUNK):
         chunk = numbers[start : start + CHUNK]
         queries.insert_rows(store, run, chunk, domain.rows(chunk, as_of, found))
+    for size in BLOCK_SIZES[1:]:
+        queries.insert_block_sums(store, run, size, wider[size])
     for size, sums in near.items():
         sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})

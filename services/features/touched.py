@@ -17,11 +17,13 @@ from services.common.store import Store
 from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
 from services.features.columns import I64, Aggregates, blocks_of, columns_of
-from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
+from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
 from services.features.mark_sums import sums
 
 FIRST_AT_ONCE = 250
-"""Numbers whose rows are read at first: a block of each may have marks on thousands of others."""
+"""Numbers whose rows are read at first: each may have very many marks."""
+MOST_AT_ONCE = 2_000
+"""They are named in the text of a statement, of which a server takes 256 KiB."""
 ROWS_AT_ONCE = 500_000
 """Marks that are read at once, as far as those read before tell how many a number brings."""
 
@@ -36,6 +38,7 @@ class Wide:
 
     Attributes:
         run: its id; 0: no job has run.
+        as_of_ms: of the run.
         volumes: of its days.
         near: by size of NEAR_SIZES, its neighbourhoods.
         return_rate: share of all old numbers that returned.
@@ -43,14 +46,15 @@ class Wide:
     """
 
     run: int
+    as_of_ms: int
     volumes: mark_rows.Volumes
     near: Mapping[int, Aggregates]
     return_rate: float
     references: References
 
     @classmethod
-    def of(cls, store: Store, run: int) -> "Wide":
-        """Read those of a run."""
+    def of(cls, store: Store, run: int, as_of_ms: int) -> "Wide":
+        """Read those of a run made as of that time."""
         table = columns_of(queries.neighbourhoods(store, run))
         near = {
             size: {name: column[table["size"] == size] for name, column in table.items()}
@@ -58,6 +62,7 @@ class Wide:
         }
         return cls(
             run,
+            as_of_ms,
             volumes_of(queries.stored_day_volumes(store, run)),
             near,
             blocks.common_return_rate(near),
@@ -82,11 +87,11 @@ def compute(
 ) -> npt.NDArray[np.float32]:
     """Rows of ascending numbers as of a time, float32 (n, features).
 
-    Marks of the `excluded` keys do not count. Neighbourhoods and day volumes are wide and change
-    slowly: they are those of the last `build` for that time or before; `wide` is given by who has
-    read them before.
+    Marks of the `excluded` keys do not count. Day volumes and sums over more than TEN neighbours
+    are wide and change slowly: they are those of the last `build` for that time or before; `wide`
+    is given by who has read it before.
     """
-    wide = wide or Wide.of(store, queries.wide_run(store, as_of))
+    wide = wide or Wide.of(store, *queries.wide_run(store, as_of))
     out = _NO_KEYS if excluded is None else excluded
     rows, at, count = [domain.no_rows()], 0, FIRST_AT_ONCE
     while at < len(numbers):
@@ -94,7 +99,7 @@ def compute(
         found, read = _aggregated(store, as_of, part, out, wide)
         rows.append(domain.rows(part, as_of, found))
         at += len(part)
-        count = max(len(part) * ROWS_AT_ONCE // max(read, 1), 1)
+        count = min(max(len(part) * ROWS_AT_ONCE // max(read, 1), 1), MOST_AT_ONCE)
     return np.concatenate(rows)
 
 
@@ -102,19 +107,28 @@ def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
 ) -> tuple[domain.Aggregated, int]:
     """What the numbers' rows sum to, and how many marks were read for it."""
-    around = np.unique(blocks_of(numbers, BLOCK_SIZES[-1]))
-    read, days, events, registered = _at_once(
-        lambda: mark_queries.marks_of(store, as_of, around),
+    tens = np.unique(blocks_of(numbers, TEN))
+    around = {size: np.unique(blocks_of(numbers, size)) for size in BLOCK_SIZES[1:]}
+    read, days, events, registered, summed = _at_once(
+        lambda: mark_queries.marks_of(store, as_of, tens),
         lambda: queries.behaviour_of(store, as_of, numbers),
-        lambda: mark_queries.events_of(store, as_of, around),
+        lambda: mark_queries.events_of(store, as_of, tens),
         lambda: queries.registrations_of(store, as_of, numbers),
+        lambda: queries.block_sums_of(store, wide.run, around),
     )
     epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
     _, asked = place(numbers, read["number"])
     own = {name: column[counts & asked] for name, column in read.items()}
     marks = sums(mark_rows.MarkRows(as_of, own, wide.volumes))
-    recent = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
+    here = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
+    # What the sums of a run hold of the numbers themselves is what they had by then.
+    then = own["occurred_ms"] <= wide.as_of_ms
+    before = blocks.recent_marks(wide.as_of_ms, own["number"][then], own["occurred_ms"][then])
+    of_run = {
+        size: {name: column[summed["size"] == size] for name, column in summed.items()}
+        for size in around
+    }
     found = domain.Aggregated(
         marks=marks,
         epochs=epochs,
@@ -122,7 +136,10 @@ def _aggregated(
         behaviour=number_rows.behaviour(days),
         registrations=number_rows.registrations(registered),
         contributed=blocks.contributions(as_of, marks),
-        blocks=blocks.wider(blocks.marks_of_blocks(recent)),
+        blocks={
+            TEN: blocks.Blocks(blocks.marks_of_blocks(here), marks),
+            **{size: blocks.Blocks(sums, before) for size, sums in of_run.items()},
+        },
         near=wide.near,
         return_rate=wide.return_rate,
         references=wide.references,

@@ -252,6 +252,7 @@ def test_blocks_are_the_others_that_share_all_but_the_last_digits(store):
     for step, marks in others.items():
         add_marks(store, [(number + step, 40 if i else 1, 1, 1) for i in range(marks)])
     add_marks(store, [(number, 1, 1, 1)])
+    run_job(store)
 
     (row,) = compute(store, AS_OF, np.array([number]))
 

@@ -132,7 +132,7 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
     numbers = fill(store, 9, 300)
     days = np.arange(AS_OF // DAY_MS - 60, AS_OF // DAY_MS + 1)
     volumes = volumes_of(pa.table({"day": days, "marks": days % 7 + 1}))
-    every = np.unique((numbers - FIRST) // 10_000)
+    every = np.unique((numbers - FIRST) // 10)
     read = columns_of(mark_queries.marks_of(store, AS_OF, every))
     epochs = number_rows.epochs(columns_of(mark_queries.events_of(store, AS_OF, every)))
 
@@ -145,6 +145,43 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
         if one.dtype == np.float64:  # kept wide; 18.16 squares with an error in the last place
             one, other = one.astype(np.float32), other.astype(np.float32)
         np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_wide_blocks_are_those_of_the_job_and_the_number_itself_is_in_none(store):
+    numbers = fill(store, 7, 200)
+    build(store, 5, AS_OF, "", lambda: AS_OF)
+    _, before = feature_rows(store, 5, -1, 1_000)
+    late = {name: column.to_numpy() for name, column in newest_marks(store).items()}
+    shift = np.uint64(1 << 40)
+    store.insert(
+        "marks",
+        late
+        | {"occurred_ms": np.full(len(late["number"]), AS_OF + 1_000)}
+        | {name: late[name] + shift for name in ("mark_key", "mark_check", "seq")},
+    )
+
+    after = compute(store, AS_OF + 2_000, numbers)
+
+    wide = [at for at, name in enumerate(NAMES) if name.startswith("block_10")]
+    wide = [at for at in wide if not NAMES[at].startswith("block_10_")]
+    np.testing.assert_array_equal(after[:, wide], before[:, wide])
+    marks, in_ten = NAMES.index("marks_count"), NAMES.index("block_10_marks_30d_count")
+    assert (after[:, marks] > before[:, marks]).all()
+    assert after[:, in_ten].sum() > before[:, in_ten].sum()
+
+
+def newest_marks(store):
+    """A mark of every number."""
+    table = store.query(
+        """
+        SELECT number, max(occurred_ms) AS occurred_ms, any(source) AS source, any(label) AS label,
+            any(reporter) AS reporter, any(origin) AS origin, any(kind) AS kind,
+            toUInt8(0) AS withdrawn, toInt64(0) AS call_ms, max(mark_key) * 2 AS mark_key,
+            max(mark_check) * 2 AS mark_check, max(seq) * 2 AS seq, max(received_ms) AS received_ms
+        FROM marks GROUP BY number ORDER BY number
+        """
+    )
+    return {name: table[name] for name in table.column_names}
 
 
 def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
@@ -160,7 +197,7 @@ def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
 
 def test_an_excluded_mark_counts_in_no_row_of_its_block(store):
     numbers = fill(store, 4, 100)
-    read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10_000)))
+    read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10)))
     excluded = read["mark_key"][read["withdrawn"] == 0][::3]
     whole, before = compute(store, AS_OF, numbers), compute(store, AS_OF, numbers, excluded)
     store.execute("CREATE TABLE without AS marks")

@@ -1,7 +1,7 @@
 """Figures of the benchmarks are kept and told as they were measured."""
 
 from loadtests import bars
-from loadtests.bench import Run, keep, kept, report
+from loadtests.bench import Run, keep, kept, named, report
 
 
 def test_figures_are_kept_in_their_order_and_judged(tmp_path, monkeypatch):
@@ -34,6 +34,13 @@ def test_the_report_names_what_is_missed_and_what_failed():
     assert "| memory | 44 | <= 40 | **missed** |" in page
     assert "| rate | 5.5 | >= 5 | holds |" in page
     assert "## python -m loadtests.bench_two\n\n2026-11-28, 0 s, exit status 1" in page
+
+
+def test_figures_of_a_benchmark_called_otherwise_have_other_names():
+    bar = bars.Bar("rate", 5.5, 5.0)
+
+    assert named(bar, []) == bar
+    assert named(bar, ["--scale"]) == bars.Bar("rate --scale", 5.5, 5.0)
 
 
 def test_runs_of_before_are_kept(tmp_path):
