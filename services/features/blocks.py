@@ -35,12 +35,16 @@ def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArr
         numbers: of each mark, (m,), in any order.
         times: when each occurred, (m,).
     """
-    number, marks = np.unique(numbers, return_counts=True)
-    found: dict[str, npt.NDArray[Any]] = {"number": number, "marks": marks}
+    order = np.argsort(numbers, kind="stable")  # a store gives them in order, part by part
+    numbers, times = numbers[order], times[order]
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    found: dict[str, npt.NDArray[Any]] = {
+        "number": numbers[starts],
+        "marks": np.diff(np.append(starts, len(numbers))),
+    }
     for days in (7, 30):
-        some, count = np.unique(numbers[times > as_of_ms - days * DAY_MS], return_counts=True)
-        found[f"marks_{days}d"] = np.zeros(len(number), dtype=np.int64)
-        found[f"marks_{days}d"][np.searchsorted(number, some)] = count
+        since = np.append(0, np.cumsum(times > as_of_ms - days * DAY_MS))
+        found[f"marks_{days}d"] = np.diff(since[np.append(starts, len(numbers))])
     return found
 
 

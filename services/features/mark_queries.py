@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from services.common.store import Store
+from services.features.asked_queries import Among
 from services.features.columns import DAY_MS, FIRST, I64
 from services.features.definitions import ENTITIES, TEN
 from services.features.mark_rows import Volumes
@@ -17,7 +18,7 @@ _EPOCHS = f"""
         maxIf(occurred_ms, kind = 2) AS released_ms, maxIf(occurred_ms, kind = 3) AS ported_ms
     FROM ({_EVENTS}) GROUP BY number
 """
-_IN_TENS = f"intDiv(number - {FIRST}, {TEN}) IN %(tens)s"
+_TEN_OF = f"intDiv(number - {FIRST}, {TEN})"
 
 _COUNTING = f"""
     marks ANY LEFT JOIN ({_EPOCHS}) USING number
@@ -38,8 +39,9 @@ def epochs(store: Store, as_of_ms: int) -> pa.Table:
 
 def events_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
     """number, occurred_ms and kind of events by then on the numbers of some blocks of TEN."""
-    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND {_IN_TENS}"
-    return store.query(sql, {"as_of": as_of_ms, "tens": tens})
+    asked = Among.of(tens)
+    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND {_TEN_OF} IN {asked.sql}"
+    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
 def marks_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
@@ -48,12 +50,13 @@ def marks_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
     Returns:
         number, occurred_ms, call_ms, mark_key, withdrawn and ENTITIES.
     """
+    asked = Among.of(tens)
     sql = f"""
         SELECT number, occurred_ms, call_ms, mark_key, withdrawn, {", ".join(ENTITIES)}
-        FROM marks PREWHERE {_IN_TENS}
+        FROM marks PREWHERE {_TEN_OF} IN {asked.sql}
         WHERE occurred_ms <= %(as_of)s
     """
-    return store.query(sql, {"as_of": as_of_ms, "tens": tens})
+    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
 def withdrawals(store: Store, as_of_ms: int) -> pa.Table:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
+from services.features.asked_queries import Among
 from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS
 from services.features.columns import Aggregates
 from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
@@ -60,9 +61,10 @@ def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
 
 
 def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some hundreds of numbers."""
-    sql = f"SELECT number, {', '.join(BEHAVIOUR_COLUMNS)} {_DAYS} AND number IN %(numbers)s"
-    return store.query(sql, {"end": _china_day(as_of_ms), "numbers": numbers})
+    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some numbers."""
+    asked = Among.of(numbers)
+    sql = f"SELECT number, {', '.join(BEHAVIOUR_COLUMNS)} {_DAYS} AND number IN {asked.sql}"
+    return store.query(sql, {"end": _china_day(as_of_ms), **asked.params}, asked.tables)
 
 
 def _china_day(time_ms: int) -> int:
@@ -189,15 +191,15 @@ def insert_block_sums(store: Store, run: int, size: int, sums: Aggregates) -> No
 
 
 def block_sums_of(store: Store, run: int, blocks: Mapping[int, I64]) -> pa.Table:
-    """size, block and BLOCK_SUMS of a run, by size and block, of some hundreds of each size."""
-    asked = " OR ".join(f"size = {size} AND block IN %(of_{size})s" for size in blocks)
-    return store.query(
-        f"""
+    """size, block and BLOCK_SUMS of a run, by size and block, of some blocks of up to 4 sizes."""
+    asked = {size: Among.of(some, f"of_{size}") for size, some in blocks.items()}
+    either = " OR ".join(f"size = {size} AND block IN {one.sql}" for size, one in asked.items())
+    sql = f"""
         SELECT size, block, {", ".join(BLOCK_SUMS)} FROM block_sums
-        WHERE run = %(run)s AND ({asked}) ORDER BY size, block
-        """,
-        {"run": run, **{f"of_{size}": some for size, some in blocks.items()}},
-    )
+        WHERE run = %(run)s AND ({either}) ORDER BY size, block
+    """
+    params = {"run": run, **{k: v for one in asked.values() for k, v in one.params.items()}}
+    return store.query(sql, params, {k: v for one in asked.values() for k, v in one.tables.items()})
 
 
 def insert_references(store: Store, run: int, references: References) -> None:
@@ -281,6 +283,7 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
 
 
 def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number, valid_from_ms and outbound_allowed in force, of some hundreds of numbers."""
-    sql = f"SELECT number, valid_from_ms, outbound_allowed {_IN_FORCE} AND number IN %(numbers)s"
-    return store.query(sql, {"as_of": as_of_ms, "numbers": numbers})
+    """number, valid_from_ms and outbound_allowed in force, of some numbers."""
+    asked = Among.of(numbers)
+    sql = f"SELECT number, valid_from_ms, outbound_allowed {_IN_FORCE} AND number IN {asked.sql}"
+    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)

@@ -22,9 +22,7 @@ from services.features.mark_sums import sums
 
 FIRST_AT_ONCE = 250
 """Numbers whose rows are read at first: each may have very many marks."""
-MOST_AT_ONCE = 2_000
-"""They are named in the text of a statement, of which a server takes 256 KiB."""
-ROWS_AT_ONCE = 500_000
+ROWS_AT_ONCE = 1_000_000
 """Marks that are read at once, as far as those read before tell how many a number brings."""
 
 U64 = npt.NDArray[np.uint64]
@@ -99,7 +97,7 @@ def compute(
         found, read = _aggregated(store, as_of, part, out, wide)
         rows.append(domain.rows(part, as_of, found))
         at += len(part)
-        count = min(max(len(part) * ROWS_AT_ONCE // max(read, 1), 1), MOST_AT_ONCE)
+        count = max(len(part) * ROWS_AT_ONCE // max(read, 1), 1)
     return np.concatenate(rows)
 
 

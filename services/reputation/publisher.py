@@ -39,7 +39,7 @@ at 0.12 to 0.30, by kind; domain/anchors.md)."""
 MIN_ESTABLISHED = 1_000
 """With fewer established labels a share says little."""
 
-BATCH = 5_000
+BATCH = 10_000
 READ_AT_ONCE = 1_000_000
 """Rows read from the store at a time where the folder has nothing good."""
 LIVE = 0
