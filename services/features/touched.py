@@ -120,9 +120,7 @@ def _aggregated(
     own = {name: column[counts & asked] for name, column in read.items()}
     marks = sums(mark_rows.MarkRows(as_of, own, wide.volumes))
     here = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
-    # What the sums of a run hold of the numbers themselves is what they had by then.
-    then = own["occurred_ms"] <= wide.as_of_ms
-    before = blocks.recent_marks(wide.as_of_ms, own["number"][then], own["occurred_ms"][then])
+    before = _counted_by(wide.as_of_ms, {n: c[asked] for n, c in read.items()}, events)
     of_run = {
         size: {name: column[summed["size"] == size] for name, column in summed.items()}
         for size in around
@@ -143,6 +141,16 @@ def _aggregated(
         references=wide.references,
     )
     return found, len(read["number"])
+
+
+def _counted_by(run_as_of: int, read: Aggregates, events: Aggregates) -> Aggregates:
+    """What the sums of a run hold of the numbers themselves: theirs by then, whatever was withdrawn
+    or excluded since."""
+    marks = {name: column[read["occurred_ms"] <= run_as_of] for name, column in read.items()}
+    by_then = events["occurred_ms"] <= run_as_of
+    epochs = number_rows.epochs({name: column[by_then] for name, column in events.items()})
+    counts, _ = mark_rows.counting(marks, epochs, _NO_KEYS)
+    return blocks.recent_marks(run_as_of, marks["number"][counts], marks["occurred_ms"][counts])
 
 
 def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:

@@ -170,6 +170,20 @@ def test_wide_blocks_are_those_of_the_job_and_the_number_itself_is_in_none(store
     assert after[:, in_ten].sum() > before[:, in_ten].sum()
 
 
+def test_marks_that_are_excluded_later_do_not_turn_into_marks_of_neighbours(store):
+    fill(store, 8, 200)
+    build(store, 5, AS_OF, "", lambda: AS_OF)
+    numbers, before = feature_rows(store, 5, -1, 1_000)
+    read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10)))
+    own = read["mark_key"][read["number"] == numbers[100]]
+
+    after = compute(store, AS_OF, numbers[100:101], own)
+
+    wide = [at for at, name in enumerate(NAMES) if name.startswith(("block_100_", "block_1000"))]
+    np.testing.assert_array_equal(after[:, wide], before[100:101, wide])
+    assert before[100, NAMES.index("marks_count")] > after[0, NAMES.index("marks_count")] == 0
+
+
 def newest_marks(store):
     """A mark of every number."""
     table = store.query(
