@@ -6,15 +6,14 @@ import hmac
 import socket
 import threading
 
-import grpc
 import pytest
 
 from services.arbitration.notices import sending
 from services.arbitration.notices.notice import MAX_DELAY_S, MAX_TRIES
-from services.common import rpc
 from tests.dispute_calls import (
     DAY_MS,
     decide,
+    failure,
     filed,
     in_review,
     lookup_when,
@@ -71,12 +70,6 @@ def notices_when(services, target_id, condition):
             return found
         pause.wait(0.05)
     raise AssertionError(f"never so: {found}")
-
-
-def reason_of(call, *arguments, **named):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **named)
-    return rpc.to_domain_error(caught.value).reason
 
 
 def events(received):
@@ -303,7 +296,7 @@ def test_a_removed_target_gets_nothing_more(services, number, receiver):
         witness.when(lambda r: "DECIDED" in events(r))
 
     assert "DECIDED" not in events(receiver.received)
-    assert reason_of(remove, services, target.target_id) == "NOTICE_TARGET_NOT_FOUND"
+    assert failure(remove, services, target.target_id) == "NOTICE_TARGET_NOT_FOUND"
 
 
 def test_the_same_party_and_address_is_the_same_target_and_a_fourth_is_refused(
@@ -316,7 +309,7 @@ def test_the_same_party_and_address_is_the_same_target_and_a_fourth_is_refused(
 
     assert again == first
     assert len(listed(services)) == 3
-    assert reason_of(create, services, f"{receiver.url}&9", source="app-one") == (
+    assert failure(create, services, f"{receiver.url}&9", source="app-one") == (
         "NOTICE_TARGET_LIMIT"
     )
 
@@ -328,7 +321,7 @@ def test_a_case_shows_and_removes_its_own_targets_alone(services, number, receiv
     request = pb.ListNoticeTargetsRequest(case_number=case.case_number)
 
     shown = services.stubs.notices.ListNoticeTargets(request).targets
-    refused = reason_of(remove, services, vendor.target_id, case_number=case.case_number)
+    refused = failure(remove, services, vendor.target_id, case_number=case.case_number)
     remove(services, own.target_id, case_number=case.case_number)
 
     assert [t.target_id for t in shown] == [own.target_id]
@@ -345,7 +338,7 @@ def test_a_source_shows_retries_and_removes_its_own_targets_alone(services, numb
 
     shown = stub.ListNoticeTargets(request).targets
     refused = [
-        reason_of(call, asked)
+        failure(call, asked)
         for call, asked in (
             (
                 stub.DeleteNoticeTarget,
@@ -391,7 +384,7 @@ def test_a_target_that_lacks_something_is_refused_with_its_reason(services, chan
         **{"url": "https://a.example/", "created_by": "olga", **changes}
     )
 
-    assert reason_of(services.stubs.notices.CreateNoticeTarget, request) == reason
+    assert failure(services.stubs.notices.CreateNoticeTarget, request) == reason
 
 
 def test_targets_stand_in_the_audit_and_the_chain_holds(services, receiver):
