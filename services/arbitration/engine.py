@@ -13,7 +13,7 @@ import pyarrow as pa
 from services.arbitration import domain, learning, queries, recording
 from services.arbitration.half_lives import HalfLives, learn_half_lives
 from services.arbitration.honesty import Honesty
-from services.arbitration.judging import Arbitrated, judge
+from services.arbitration.judging import Arbitrated, judge, together
 from services.arbitration.prior import Told
 from services.arbitration.queries import Sampled, Scope, SourceCard
 from services.arbitration.reading import Context, Reader, UnknownLabel
@@ -170,19 +170,21 @@ class Engine:
         if queries.mapping_count(self._store) != learned.mapping_count:
             learned = self._extend(learned)
         try:
-            read = self._read(learned, numbers, as_of_ms, told)
+            found = self._judged(learned, numbers, as_of_ms, told)
         except UnknownLabel:  # one that came since the run
             with self._lock:
                 self._labels = None
             learned = self._extend(learned)
-            read = self._read(learned, numbers, as_of_ms, told)
-        return judge(*read, learned.vocabulary, learned.accuracies), learned.run
+            found = self._judged(learned, numbers, as_of_ms, told)
+        return found, learned.run
 
-    def _read(
+    def _judged(
         self, learned: "_Learned", numbers: I64, as_of_ms: int, told: Told | None
-    ) -> tuple[domain.Marks, Context]:
-        reader = Reader(self._store, as_of_ms, learned.vocabulary, self._proof, lambda scope: told)
-        return reader.read(numbers, learned.accuracies.honesty)
+    ) -> Arbitrated:
+        vocabulary, accuracies = learned.vocabulary, learned.accuracies
+        reader = Reader(self._store, as_of_ms, vocabulary, self._proof, lambda scope: told)
+        parts = reader.read_in_parts(numbers, accuracies.honesty)
+        return together([judge(*part, vocabulary, accuracies) for part in parts])
 
     def cards(self) -> tuple[int, list[SourceCard]]:
         """The newest run and what it found of every source, by name.

@@ -1,5 +1,6 @@
 """From marks and accuracies to posteriors and the evidence behind them. Pure."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +119,31 @@ def judge(
                 marks.source_at[~counts_], minlength=vocabulary.source_count
             ),
             "numbers": np.bincount(weighed.pair_source, minlength=vocabulary.source_count),
+        },
+    )
+
+
+def together(parts: Sequence[Arbitrated]) -> Arbitrated:
+    """What was found of ascending numbers, some after the other."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(columns: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+        return {name: np.concatenate([one[name] for one in columns]) for name in columns[0]}
+
+    return Arbitrated(
+        numbers=np.concatenate([part.numbers for part in parts]),
+        categories=np.concatenate([part.categories for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        effective_sources=np.concatenate([part.effective_sources for part in parts]),
+        counts=joined([part.counts for part in parts]),
+        decided_category=np.concatenate([part.decided_category for part in parts]),
+        decided_by=[by for part in parts for by in part.decided_by],
+        evidence=joined([part.evidence for part in parts]),
+        suspicions=joined([part.suspicions for part in parts]),
+        by_source={
+            name: np.sum([part.by_source[name] for part in parts], axis=0)
+            for name in parts[0].by_source
         },
     )
 

@@ -1,6 +1,6 @@
 """Marks of the store as the arrays that arbitration works on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ SPAN_MARKS = 2_000_000
 """Marks that are held at once by a full pass, about."""
 FEW = 2
 """Marks of a source on a number that are no crowd."""
+PART_MARKS = 65_536
+"""Marks that are judged at once of touched numbers, about: some thirty arrays are made of them."""
 BLOCK = 1 << 20
 """Numbers that stay in one span together."""
 
@@ -111,8 +113,44 @@ class Reader:
         Raises:
             UnknownLabel: the vocabulary lacks a label.
         """
+        read = self._facts(scope)
+        return self._arranged(read, read.marks, read.numbers, known)
+
+    def read_in_parts(self, numbers: I64, known: Honesty) -> Iterator[tuple[domain.Marks, Context]]:
+        """The same of ascending numbers, some after the other, with about PART_MARKS marks each.
+
+        Raises:
+            UnknownLabel: the vocabulary lacks a label.
+        """
+        read = self._facts(numbers)
+        for rows, some in _parts(read.marks["number"], numbers):
+            part = {name: column[rows] for name, column in read.marks.items()}
+            yield self._arranged(read, part, numbers[some], known)
+
+    def _facts(self, scope: Scope) -> "_Facts":
+        marks = _not_withdrawn(queries.marks(self._store, self._as_of_ms, scope))
+        decided = queries.decisions(self._store, self._as_of_ms, scope)
+        number = marks["number"]
+        if isinstance(scope, np.ndarray):
+            numbers = scope
+        else:
+            new = np.append(True, number[1:] != number[:-1])[: len(number)]
+            numbers = number[new].astype(np.int64, copy=False)
+            if decided.num_rows:
+                numbers = np.union1d(numbers, decided["number"].to_numpy())
+        return _Facts(
+            marks,
+            numbers,
+            queries.epochs(self._store, self._as_of_ms, scope),
+            decided,
+            queries.verdicts(self._store, self._as_of_ms, scope),
+            self._told(scope),
+        )
+
+    def _arranged(
+        self, read: "_Facts", columns: Mapping[str, npt.NDArray[Any]], universe: I64, known: Honesty
+    ) -> tuple[domain.Marks, Context]:
         vocabulary = self._vocabulary
-        columns = _not_withdrawn(queries.marks(self._store, self._as_of_ms, scope))
         label = columns["label"].astype(np.uint64, copy=False)
         at = np.minimum(
             np.searchsorted(vocabulary.labels, label), max(len(vocabulary.labels) - 1, 0)
@@ -123,15 +161,9 @@ class Reader:
         occurred = columns["occurred_ms"].astype(np.int64, copy=False)
         reporter = columns["reporter"].astype(np.uint64, copy=False)
         source_at = vocabulary.source_at[at]
-        epochs = queries.epochs(self._store, self._as_of_ms, scope)
-        present = occurred >= _lookup(epochs, "start_ms", number)
-        decided = queries.decisions(self._store, self._as_of_ms, scope)
+        present = occurred >= _lookup(read.epochs, "start_ms", number)
         new = np.append(True, number[1:] != number[:-1])[: len(number)]
-        marked = number[new]
-        universe = scope if isinstance(scope, np.ndarray) else marked
-        if universe is marked and decided.num_rows:
-            universe = np.union1d(marked, decided["number"].to_numpy())
-        place_at = np.searchsorted(universe, marked)[np.cumsum(new) - 1]
+        place_at = np.searchsorted(universe, number[new])[np.cumsum(new) - 1]
         former = np.bincount(place_at[~present], minlength=len(universe)).astype(np.int64)
         stands = present.copy()
         stands[present] = domain.latest_of_reporter(
@@ -148,7 +180,7 @@ class Reader:
             proof,
             kind,
         )
-        shown = _lookup(queries.verdicts(self._store, self._as_of_ms, scope), "shown_ms", universe)
+        shown = _lookup(read.verdicts, "shown_ms", universe)
         reporter_at = known.reporters.find(reporter[stands])
         marks = domain.Marks(
             numbers=universe,
@@ -174,17 +206,40 @@ class Reader:
             judges=(shown[number_at] == 0) | (occurred[stands] < shown[number_at]),
             mark_key=columns["mark_key"][stands].astype(np.uint64),
         )
-        epoch_start = _lookup(epochs, "start_ms", universe)
+        epoch_start = _lookup(read.epochs, "start_ms", universe)
         category = np.full(len(universe), -1, dtype=np.int64)
         decided_by = [""] * len(universe)
-        for i, row in _rows_at(decided, universe):
-            if decided["decided_at"][row].as_py() >= epoch_start[i]:
-                category[i] = decided["decided"][row].as_py()
-                decided_by[i] = decided["decided_by"][row].as_py()
-        epoch = _lookup(epochs, "epoch", universe)
-        told = self._told(scope)
-        prior = None if told is None else told.of(universe, vocabulary.categories)
+        for i, row in _rows_at(read.decided, universe):
+            if read.decided["decided_at"][row].as_py() >= epoch_start[i]:
+                category[i] = read.decided["decided"][row].as_py()
+                decided_by[i] = read.decided["decided_by"][row].as_py()
+        epoch = _lookup(read.epochs, "epoch", universe)
+        prior = None if read.told is None else read.told.of(universe, vocabulary.categories)
         return marks, Context(former, epoch, epoch_start, category, decided_by, prior)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the store has of `numbers`, ascending; `marks`: those not withdrawn, by number."""
+
+    marks: Mapping[str, npt.NDArray[Any]]
+    numbers: I64
+    epochs: pa.Table
+    decided: pa.Table
+    verdicts: pa.Table
+    told: Told | None
+
+
+def _parts(number: I64, numbers: I64) -> Iterator[tuple[slice, slice]]:
+    """Cut ascending marks by their `number`, (m,), and the numbers, (n,); no number is cut."""
+    row = place = 0
+    while row + PART_MARKS < len(number):
+        last = number[row + PART_MARKS - 1]
+        end = int(np.searchsorted(number, last, side="right"))
+        until = int(np.searchsorted(numbers, last, side="right"))
+        yield slice(row, end), slice(place, until)
+        row, place = end, until
+    yield slice(row, None), slice(place, None)
 
 
 def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:

@@ -24,6 +24,8 @@ FIRST_AT_ONCE = 250
 """Numbers whose rows are read at first: each may have very many marks."""
 ROWS_AT_ONCE = 1_000_000
 """Marks that are read at once, as far as those read before tell how many a number brings."""
+SUMMED_AT_ONCE = 65_536
+"""Marks that are summed at once, about: some thirty arrays are made of them."""
 
 U64 = npt.NDArray[np.uint64]
 _NO_KEYS: U64 = np.zeros(0, dtype=np.uint64)
@@ -117,10 +119,9 @@ def _aggregated(
     epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
     _, asked = place(numbers, read["number"])
-    own = {name: column[counts & asked] for name, column in read.items()}
-    marks = sums(mark_rows.MarkRows(as_of, own, wide.volumes))
+    marks = _summed(as_of, read, np.flatnonzero(counts & asked), wide.volumes)
     here = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
-    before = _counted_by(wide.as_of_ms, {n: c[asked] for n, c in read.items()}, events)
+    before = _counted_by(wide.as_of_ms, read, asked, events)
     of_run = {
         size: {name: column[summed["size"] == size] for name, column in summed.items()}
         for size in around
@@ -143,10 +144,27 @@ def _aggregated(
     return found, len(read["number"])
 
 
-def _counted_by(run_as_of: int, read: Aggregates, events: Aggregates) -> Aggregates:
-    """What the sums of a run hold of the numbers themselves: theirs by then, whatever was withdrawn
-    or excluded since."""
-    marks = {name: column[read["occurred_ms"] <= run_as_of] for name, column in read.items()}
+def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes) -> Aggregates:
+    """`sums` of those rows of what was read, some numbers after the other."""
+    which = which[np.argsort(read["number"][which], kind="stable")]
+    number, at = read["number"][which], 0
+    parts: list[Aggregates] = []
+    while at < len(which) or not parts:
+        last = number[at : at + SUMMED_AT_ONCE][-1:]
+        end = int(np.searchsorted(number, last, side="right")[0]) if len(last) else 0
+        some = {name: column[which[at:end]] for name, column in read.items()}
+        parts.append(sums(mark_rows.MarkRows(as_of, some, volumes)))
+        at = end
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _counted_by(
+    run_as_of: int, read: Aggregates, asked: npt.NDArray[np.bool_], events: Aggregates
+) -> Aggregates:
+    """What the sums of a run hold of the numbers asked about: theirs by then, whatever was
+    withdrawn or excluded since."""
+    then = asked & (read["occurred_ms"] <= run_as_of)
+    marks = {n: read[n][then] for n in ("number", "occurred_ms", "mark_key", "withdrawn")}
     by_then = events["occurred_ms"] <= run_as_of
     epochs = number_rows.epochs({name: column[by_then] for name, column in events.items()})
     counts, _ = mark_rows.counting(marks, epochs, _NO_KEYS)

@@ -162,6 +162,27 @@ def test_touched_numbers_get_what_the_full_pass_gave_them(store, seed, restarted
         assert found.effective_sources[i] == pytest.approx(row["effective_sources"], abs=1e-6)
 
 
+def test_touched_numbers_judged_in_parts_get_what_they_get_together(store, monkeypatch):
+    add_marks(store, history(2))
+    engine = Engine(store)
+    engine.run(10, AS_OF, AS_OF)
+    unmarked = [NUMBERS[0] - 1, NUMBERS[-1] + 1]
+    asked = np.array(sorted([*NUMBERS, *unmarked]), dtype=np.int64)
+    together, _ = engine.arbitrate(asked, AS_OF)
+
+    monkeypatch.setattr("services.arbitration.reading.PART_MARKS", 20)
+    in_parts, _ = engine.arbitrate(asked, AS_OF)
+
+    assert len(together.suspicions["number"])
+    assert in_parts.decided_by == together.decided_by
+    for name in ("numbers", "categories", "effective_sources", "decided_category"):
+        np.testing.assert_array_equal(getattr(in_parts, name), getattr(together, name))
+    np.testing.assert_allclose(in_parts.probabilities, together.probabilities, atol=1e-6)
+    for name in ("counts", "evidence", "suspicions", "by_source"):
+        for column, values in getattr(together, name).items():
+            np.testing.assert_allclose(getattr(in_parts, name)[column], values, err_msg=column)
+
+
 def test_matrices_learned_in_the_store_judge_touched_numbers_the_same(store):
     add_marks(store, history(1))
     engine = Engine(store, in_store=True, sample=20)

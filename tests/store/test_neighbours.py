@@ -124,6 +124,21 @@ def test_a_restarted_process_takes_the_file_and_without_it_reads_the_run(store, 
         assert after.distances == pytest.approx(before.distances, abs=1e-4)
 
 
+def test_the_newest_behaviour_that_was_noted_is_searched(store, tmp_path):
+    town(store)
+    neighbours = built(store, tmp_path)
+    rows = touched.compute(store, AS_OF, np.array([*CROWD[:2], *GANG[:2]]))
+    of_crowd, of_gang = rows[:2], rows[2:]
+    nothing = touched.compute(store, AS_OF, np.array([GANG[-1] + 1000]))
+
+    neighbours.note(CROWD[:2], of_crowd)
+    neighbours.note(CROWD[:1], of_gang[:1])  # now it calls as the gang does
+    neighbours.note(GANG[1:3], np.concatenate([nothing, of_gang[1:]]))  # one of them no more
+    found = neighbours.search(int(GANG[0]), of_gang[0], 7)
+
+    assert sorted(found.numbers.tolist()) == sorted([CROWD[0], *GANG[2:]])
+
+
 def test_hostile_marks_are_those_of_thirty_days_that_say_something_bad(store):
     mark(store, GANG[:1], FRAUD, ago=2, times=3)
     mark(store, GANG[:1], PARCEL, ago=2, times=9)

@@ -209,6 +209,15 @@ def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
         np.testing.assert_array_equal(together[at], compute(store, AS_OF, numbers[at : at + 1])[0])
 
 
+def test_marks_summed_in_parts_make_the_same_rows(store, monkeypatch):
+    numbers = fill(store, 5, 100)
+    together = compute(store, AS_OF, numbers)
+
+    monkeypatch.setattr("services.features.touched.SUMMED_AT_ONCE", 30)
+
+    np.testing.assert_array_equal(compute(store, AS_OF, numbers), together)
+
+
 def test_an_excluded_mark_counts_in_no_row_of_its_block(store):
     numbers = fill(store, 4, 100)
     read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10)))

@@ -168,6 +168,8 @@ class ChdbStore:
         session.query(f"USE {self.database}")
         # The old engine asks for no alias; one SQL text for both.
         session.query("SET joined_subquery_requires_alias = 0")
+        # An entry for every condition that was ever asked, and each of ours is another one.
+        session.query("SET use_query_condition_cache = 0")
         return session
 
     def _run(

@@ -24,7 +24,7 @@ F32 = npt.NDArray[np.float32]
 REPEATED = 2
 """Hostile marks from which a number may belong to a campaign; so may one for which a rule fired."""
 MAX_WAITING = 100_000
-"""Rows of touched numbers that wait for the index; beyond, the oldest wait for the next run."""
+"""Touched numbers that wait for the index; beyond, the oldest wait for the next run."""
 _MARKS = NAMES.index("marks_count")
 _NOBODY = np.empty(0, dtype=np.int64)
 _NO_TRAITS = np.empty((0, len(embedding.TRAITS)), dtype=np.float32)
@@ -47,6 +47,15 @@ class Found:
     points: F32
 
 
+@dataclass(frozen=True)
+class _Noted:
+    """Numbers, distinct, (n,); which have behaviour, (n,); and the traits of those, (m, d)."""
+
+    numbers: I64
+    have: npt.NDArray[np.bool_]
+    traits: F32
+
+
 class Neighbours:
     """Numbers that call alike, for one process; threads may share it.
 
@@ -59,7 +68,7 @@ class Neighbours:
         self._store, self._folder = store, folder
         self._lock = threading.Lock()
         self._index: NeighbourIndex | None = None
-        self._waiting: deque[tuple[I64, F32]] = deque()
+        self._waiting: deque[_Noted] = deque()
 
     def build(self, run: int, as_of_ms: int) -> None:
         """Index a run and find its campaigns; called by the job once the run's rows are written."""
@@ -95,9 +104,10 @@ class Neighbours:
 
     def note(self, numbers: I64, rows: F32) -> None:
         """Take feature rows as of now, (n, features), of numbers, for the next question."""
+        noted = _Noted(numbers, *embedding.traits(rows))
         with self._lock:
-            self._waiting.append((numbers, rows))
-            while sum(len(some) for some, _ in self._waiting) > MAX_WAITING:
+            self._waiting.append(noted)
+            while sum(len(some.numbers) for some in self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
 
     def search(self, number: int, row: F32, count: int) -> Found:
@@ -149,13 +159,15 @@ class Neighbours:
             loaded = NeighbourIndex.load(self._folder, run)
             self._index = loaded or self._indexed(run, as_of_ms)[0]
         if self._waiting:
-            numbers, last = np.unique(
-                np.concatenate([some for some, _ in self._waiting])[::-1], return_index=True
+            every = [*reversed(self._waiting)]  # of a number noted twice the first found counts
+            numbers, first = np.unique(
+                np.concatenate([some.numbers for some in every]), return_index=True
             )
-            rows = np.concatenate([rows for _, rows in self._waiting])[::-1][last]
-            have, values = embedding.traits(rows)
-            points = self._index.scale.points(values)
-            self._index.update(numbers[have], points, numbers[~have])
+            have = np.concatenate([some.have for some in every])
+            traits = np.concatenate([some.traits for some in every])
+            known = have[first]
+            points = self._index.scale.points(traits[np.cumsum(have)[first[known]] - 1])
+            self._index.update(numbers[known], points, numbers[~known])
             self._waiting.clear()
         return self._index
 
