@@ -1,20 +1,13 @@
 """What a test does with disputes: mark, file, prove, answer, decide, over a real channel."""
 
 import re
-import threading
-import time
 import uuid
 
-import grpc
-import pytest
-
-from services.common import rpc
+from tests.answers import lookup_when
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
-from zhengming.reputation.v1 import reputation_pb2
 
 DAY_MS = 86_400_000
-DEADLINE_S = 60
 _digits = iter(range(13900000000, 13999999999))
 
 
@@ -40,17 +33,6 @@ def reassigned(services, number):
     event = ingest_pb2.LifecycleEvent(number=number, kind=ingest_pb2.LIFECYCLE_KIND_ASSIGNED)
     event.occurred_time.FromMilliseconds(services.clock.now_ms - 60_000)
     services.stubs.ingest.SubmitLifecycle(ingest_pb2.SubmitLifecycleRequest(events=[event]))
-
-
-def lookup_when(services, number, condition):
-    until, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while time.monotonic() < until:
-        request = reputation_pb2.GetReputationRequest(number=number)
-        found = services.stubs.reputation.GetReputation(request)
-        if condition(found):
-            return found
-        pause.wait(0.02)
-    raise AssertionError(f"never published as expected: {found}")
 
 
 def filing(number, **changes):
@@ -119,11 +101,3 @@ def opine(services, dispute, reviewer, view):
     return services.stubs.disputes.SubmitOpinion(
         pb.SubmitOpinionRequest(dispute_id=dispute.dispute_id, reviewer=reviewer, opinion=view)
     )
-
-
-def failure(call, *arguments, **named):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **named)
-    error = rpc.to_domain_error(caught.value)
-    assert error is not None, caught.value
-    return error.reason

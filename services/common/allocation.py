@@ -44,20 +44,27 @@ def keep_little() -> None:
             mallopt(option, value)
 
 
+def give_back() -> None:
+    """Give freed memory back to the system: whole pages between what is kept, too.
+
+    malloc_trim(3) takes a few milliseconds; without glibc it does nothing.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def give_back_until(wait: Callable[[float], bool]) -> None:
     """Wait until `wait` says that it is over; every GIVE_BACK_S give freed memory back.
 
     What is free between what is kept would stay: with 120 MiB in use, the arenas grew from 160 to
-    205 within three minutes of 3,500 marks a second. malloc_trim(3) gives whole pages of it back
-    in a few milliseconds. Without glibc it only waits.
+    205 within three minutes of 3,500 marks a second.
 
     Args:
         wait: waits so many seconds at most; whether it is over.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while not wait(GIVE_BACK_S):
-        if trim is not None:
-            trim(0)
+        give_back()
 
 
 def forget_files() -> None:

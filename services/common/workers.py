@@ -44,6 +44,7 @@ def serve(address: str, count: int, start: Starting) -> int:
         signal.signal(signum, end)
     with _reserved(address) as address_:
         gc.collect()
+        allocation.give_back()
         gc.freeze()  # what is there now is shared with the processes, as nothing touches it
         begun: dict[int, tuple[int, float]] = {}
         for place in range(count):

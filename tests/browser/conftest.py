@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from services.cli.session import Stubs
 from services.common import rpc
 from services.console.accounts import Accounts, hashed
+from tests.answers import lookup_when
 from zhengming.arbitration.v1 import dispute_pb2
 from zhengming.ingest.v1 import ingest_pb2
-from zhengming.reputation.v1 import reputation_pb2
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "var" / "screenshots"
@@ -45,7 +44,6 @@ PEOPLE = (
     ("audrey", "auditor", ""),
     ("police", "authority", "公安部"),
 )
-DEADLINE_S = 60
 DAY_MS = 86_400_000
 _digits = iter(range(13600000001, 13699999999, 7_919))
 
@@ -110,14 +108,7 @@ class World:
         self.stubs.ingest.SubmitLifecycle(ingest_pb2.SubmitLifecycleRequest(events=[event]))
 
     def lookup_when(self, number, condition):
-        until, pause = time.monotonic() + DEADLINE_S, threading.Event()
-        while time.monotonic() < until:
-            request = reputation_pb2.GetReputationRequest(number=number)
-            found = self.stubs.reputation.GetReputation(request)
-            if condition(found):
-                return found
-            pause.wait(0.05)
-        raise AssertionError(f"never published as expected: {found}")
+        return lookup_when(self, number, condition)
 
     def code_of(self, dispute_id: str) -> str:
         box = self.stubs.disputes.ListOutboxMessages(

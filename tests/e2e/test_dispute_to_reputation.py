@@ -2,15 +2,14 @@
 
 import re
 import signal
-import threading
 import time
 import uuid
 
 import pytest
 
+from tests.answers import lookup_when
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
-from zhengming.reputation.v1 import reputation_pb2
 
 DEADLINE_S = 60
 DAY_MS = 86_400_000
@@ -18,17 +17,6 @@ DAY_MS = 86_400_000
 
 def now_ms():
     return time.time_ns() // 1_000_000
-
-
-def lookup_when(services, number, condition):
-    until, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while time.monotonic() < until:
-        request = reputation_pb2.GetReputationRequest(number=number)
-        found = services.stubs.reputation.GetReputation(request, timeout=DEADLINE_S)
-        if condition(found):
-            return found
-        pause.wait(0.05)
-    raise AssertionError(f"never published as expected: {found}")
 
 
 def marked(services, number, label, count=7):

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from services.common import rpc
+from tests.answers import lookup, lookup_when
 from zhengming.features.v1 import features_pb2
 from zhengming.ingest.v1 import ingest_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
@@ -25,22 +26,6 @@ def mark(mark_id: str, number: str, label: str, reporter: str) -> pb.Mark:
 def submit(services, source, marks):
     request = pb.SubmitMarksRequest(source=source, marks=marks)
     return services.stubs.ingest.SubmitMarks(request, timeout=DEADLINE_S).results
-
-
-def lookup(services, number):
-    request = reputation_pb2.GetReputationRequest(number=number)
-    return services.stubs.reputation.GetReputation(request, timeout=DEADLINE_S)
-
-
-def lookup_when(services, number, condition):
-    """The reputation, as soon as the condition holds of it."""
-    until, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while time.monotonic() < until:
-        found = lookup(services, number)
-        if condition(found):
-            return found
-        pause.wait(0.05)
-    raise AssertionError(f"never published as expected: {found}")
 
 
 def test_a_mark_becomes_visible_without_any_command(services):

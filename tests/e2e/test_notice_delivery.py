@@ -6,8 +6,9 @@ import threading
 import time
 import uuid
 
+from tests.answers import lookup_when
 from tests.e2e.conftest import Services
-from tests.e2e.test_dispute_to_reputation import lookup_when, marked
+from tests.e2e.test_dispute_to_reputation import marked
 from tests.receiver import receiving
 from zhengming.arbitration.v1 import dispute_pb2, notice_pb2
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from services.common import rpc
-from tests.dispute_calls import DAY_MS, failure, filed, filing, new_number
+from tests.answers import failure
+from tests.dispute_calls import DAY_MS, filed, filing, new_number
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 
 

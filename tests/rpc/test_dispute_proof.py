@@ -1,15 +1,7 @@
 """Disputes over a real channel: who holds the number, and the papers of a case."""
 
-from tests.dispute_calls import (
-    code_of,
-    failure,
-    filed,
-    in_review,
-    lookup_when,
-    marked,
-    proven,
-    reassigned,
-)
+from tests.answers import failure, lookup_when
+from tests.dispute_calls import code_of, filed, in_review, marked, proven, reassigned
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2
 

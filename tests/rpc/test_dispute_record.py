@@ -2,7 +2,8 @@
 
 import json
 
-from tests.dispute_calls import DAY_MS, failure, filed, in_review, marked, opine, opinion, proven
+from tests.answers import failure
+from tests.dispute_calls import DAY_MS, filed, in_review, marked, opine, opinion, proven
 from tests.services_in_process import in_process
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 

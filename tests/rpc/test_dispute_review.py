@@ -4,17 +4,8 @@ import grpc
 import pytest
 
 from services.common import rpc
-from tests.dispute_calls import (
-    decide,
-    failure,
-    filed,
-    in_review,
-    lookup_when,
-    marked,
-    opine,
-    opinion,
-    proven,
-)
+from tests.answers import failure, lookup_when
+from tests.dispute_calls import decide, filed, in_review, marked, opine, opinion, proven
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import dispute_pb2 as pb
 from zhengming.reputation.v1 import reputation_pb2

@@ -2,13 +2,12 @@
 
 from datetime import UTC, date, datetime
 
-import grpc
 import pytest
 
 from services.cli import scorecards
 from services.cli.session import run_pipeline
-from services.common import rpc
 from services.simulator.city import simulate
+from tests.answers import failure
 from tests.services_in_process import SetClock, import_city, in_process
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.arbitration.v1 import ledger_pb2 as pb
@@ -28,17 +27,11 @@ def services(chdb_engine, chdb_path, tmp_path_factory):
         yield running
 
 
-def reason_of(call):
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return rpc.to_domain_error(caught.value).reason
-
-
 def test_no_sample_before_one_was_drawn(services):
     request = pb.GetSampleRequest()
     request.time.FromMilliseconds(services.clock.now_ms - 3 * WEEK_MS)
 
-    assert reason_of(lambda: services.stubs.ledger.GetSample(request)) == "SAMPLE_NOT_FOUND"
+    assert failure(lambda: services.stubs.ledger.GetSample(request)) == "SAMPLE_NOT_FOUND"
 
 
 def test_a_week_has_one_sample(services):
@@ -97,13 +90,13 @@ def test_a_wrong_review_is_refused_with_its_reason(services, number, verdict, re
         number = services.stubs.ledger.DrawSample(pb.DrawSampleRequest()).labels[0].number
     request = pb.ReviewSampleRequest(number=number, verdict=verdict, reviewer=reviewer)
 
-    assert reason_of(lambda: services.stubs.ledger.ReviewSample(request)) == reason
+    assert failure(lambda: services.stubs.ledger.ReviewSample(request)) == reason
 
 
 def test_a_sample_of_a_silly_size_is_refused(services):
     request = pb.DrawSampleRequest(size=5)
 
-    assert reason_of(lambda: services.stubs.ledger.DrawSample(request)) == "FIELD_OUT_OF_RANGE"
+    assert failure(lambda: services.stubs.ledger.DrawSample(request)) == "FIELD_OUT_OF_RANGE"
 
 
 def test_a_scorecard_adds_up(services):
@@ -139,4 +132,4 @@ def test_scorecards_are_written_as_csv(services, tmp_path):
 def test_an_unknown_source_has_no_scorecard(services):
     request = arbitration_pb2.GetScorecardRequest(source="nobody")
 
-    assert reason_of(lambda: services.stubs.arbitration.GetScorecard(request)) == "SOURCE_NOT_FOUND"
+    assert failure(lambda: services.stubs.arbitration.GetScorecard(request)) == "SOURCE_NOT_FOUND"

@@ -10,13 +10,12 @@ import pytest
 
 from services.arbitration.notices import sending
 from services.arbitration.notices.notice import MAX_DELAY_S, MAX_TRIES
+from tests.answers import failure, lookup_when
 from tests.dispute_calls import (
     DAY_MS,
     decide,
-    failure,
     filed,
     in_review,
-    lookup_when,
     marked,
     opinion,
     proven,

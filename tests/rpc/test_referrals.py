@@ -7,7 +7,8 @@ import pytest
 
 from services.arbitration.disputes import queries as dispute_queries
 from services.common import rpc
-from tests.dispute_calls import DAY_MS, lookup_when, marked, new_number
+from tests.answers import lookup_when
+from tests.dispute_calls import DAY_MS, marked, new_number
 from zhengming.arbitration.v1 import arbitration_pb2, dispute_pb2
 from zhengming.arbitration.v1 import referral_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2

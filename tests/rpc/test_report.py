@@ -10,12 +10,12 @@ from services.cli.report import quarter_of
 from services.cli.report_figures import K_ANONYMITY, read_figures
 from services.cli.report_page import page, quantile
 from services.common.errors import InvalidArgument
+from tests.answers import lookup_when
 from tests.dispute_calls import (
     DAY_MS,
     decide,
     filed,
     in_review,
-    lookup_when,
     marked,
     opinion,
     proven,

@@ -2,13 +2,13 @@
 
 from datetime import UTC, date, datetime
 
-import grpc
 import pytest
 
 from services.cli import importing
-from services.common import operations, rpc
+from services.common import operations
 from services.common.numbering import parse
 from services.simulator.city import simulate
+from tests.answers import failure
 from tests.services_in_process import SetClock, import_city, in_process
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.ingest.v1 import ingest_pb2
@@ -59,12 +59,6 @@ def campaigns(running, **fields):
     return running.stubs.features.ListCampaigns(pb.ListCampaignsRequest(**fields))
 
 
-def reason_of(call, *arguments, **fields):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **fields)
-    return rpc.to_domain_error(caught.value).reason
-
-
 def behave(running, number, **columns):
     day = (running.clock.now_ms + 8 * 3_600_000) // DAY_MS - 1
     request = ingest_pb2.SubmitBehaviourRequest(carrier="CMCC", numbers=[number], days=[day])
@@ -109,21 +103,21 @@ def test_a_number_of_which_carriers_tell_after_the_run_is_found_and_finds(servic
 
 
 def test_a_number_without_behaviour_has_no_neighbours(services):
-    assert reason_of(similar, services, "+8613711110000") == "NO_BEHAVIOUR"
+    assert failure(similar, services, "+8613711110000") == "NO_BEHAVIOUR"
 
 
 @pytest.mark.parametrize("count", [-1, 101])
 def test_a_count_out_of_range_is_refused(services, count):
-    assert reason_of(similar, services, STRANGER, count) == "FIELD_OUT_OF_RANGE"
+    assert failure(similar, services, STRANGER, count) == "FIELD_OUT_OF_RANGE"
 
 
 def test_a_word_is_no_number(services):
-    assert reason_of(similar, services, "police") == "NUMBER_INVALID"
-    assert reason_of(campaigns, services, number="police") == "NUMBER_INVALID"
+    assert failure(similar, services, "police") == "NUMBER_INVALID"
+    assert failure(campaigns, services, number="police") == "NUMBER_INVALID"
 
 
 def test_before_the_first_run_there_is_nothing_to_search_and_no_campaign(empty):
-    assert reason_of(similar, empty, STRANGER) == "JOB_NOT_RUN"
+    assert failure(similar, empty, STRANGER) == "JOB_NOT_RUN"
     assert campaigns(empty) == pb.ListCampaignsResponse()
 
 
@@ -158,7 +152,7 @@ def test_the_campaign_of_a_number_is_found_and_others_have_none(services):
 
 @pytest.mark.parametrize("token", ["x", "1-1", "-", "1-x"])
 def test_a_token_of_another_run_is_refused(services, token):
-    assert reason_of(campaigns, services, page_token=token) == "PAGE_TOKEN_INVALID"
+    assert failure(campaigns, services, page_token=token) == "PAGE_TOKEN_INVALID"
 
 
 def test_campaigns_hold_bad_numbers_of_one_category_far_more_than_chance(services, city):
