@@ -25,7 +25,7 @@ SPAN_MARKS = 2_000_000
 """Marks that are held at once by a full pass, about."""
 FEW = 2
 """Marks of a source on a number that are no crowd."""
-PART_MARKS = 65_536
+PART_MARKS = 16_384
 """Marks that are judged at once of touched numbers, about: some thirty arrays are made of them."""
 BLOCK = 1 << 20
 """Numbers that stay in one span together."""

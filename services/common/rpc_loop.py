@@ -1,7 +1,8 @@
 """A gRPC server on an event loop, for methods that answer from memory.
 
 grpc.server hands every call to a thread and back, which costs more than such an answer itself. Here
-a quick method answers on the loop; any other runs in a thread, so that none waits for it.
+a quick method answers on the loop; any other runs in a thread, so that none waits for it. The loop
+is libuv's: asyncio's own costs a call of a thousand numbers a tenth of its time.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import grpc
+import uvloop
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -122,7 +124,7 @@ def start(
         method = f"/{service}/{name}"
         guarded = _within(handler, method, guard)
         answering[name] = _on_loop(guarded, method, watch, quick.get(name, -1), pool, count)
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="rpc loop", daemon=True)
     thread.start()
     running = Running(loop, thread)

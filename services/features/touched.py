@@ -24,7 +24,7 @@ FIRST_AT_ONCE = 250
 """Numbers whose rows are read at first: each may have very many marks."""
 ROWS_AT_ONCE = 1_000_000
 """Marks that are read at once, as far as those read before tell how many a number brings."""
-SUMMED_AT_ONCE = 65_536
+SUMMED_AT_ONCE = 16_384
 """Marks that are summed at once, about: some thirty arrays are made of them."""
 
 U64 = npt.NDArray[np.uint64]
@@ -173,9 +173,8 @@ def _counted_by(
 
 def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:
     """The answers of statements, the first read by this thread; none runs on when one fails."""
-    others = [_readers.submit(read) for read in reads[1:]]
+    others = [_readers.submit(lambda read=read: columns_of(read())) for read in reads[1:]]
     try:
-        tables = [reads[0](), *(other.result() for other in others)]
+        return [columns_of(reads[0]()), *(other.result() for other in others)]
     finally:
         wait(others)
-    return [columns_of(table) for table in tables]

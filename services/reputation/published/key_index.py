@@ -59,13 +59,16 @@ class KeyIndex:
         np.multiply(dense, inside, out=dense)
         at = self.starts.take(dense).astype(np.int64)
         end = self.starts.take(dense + 1).astype(np.int64)
-        size = int((end - at).max(initial=0))
         low, last = keys.astype(self.low.dtype), len(self.low) - 1
-        step = 1 << max(size.bit_length() - 1, 0)
-        while step:  # lower bound in each bucket, by halves
-            ahead = at + step
-            probe = self.low.take(ahead - 1, mode="clip")
-            np.copyto(at, ahead, where=(ahead <= end) & (probe < low))
+        step = 1 << max(int((end - at).max(initial=0)).bit_length() - 1, 0)
+        while step > ROWS_PER_BUCKET:  # lower bound by halves; few buckets are as full as that
+            few = np.flatnonzero(at <= end - step)
+            at[few[self.low.take(at[few] + (step - 1)) < low[few]]] += step
+            step >>= 1
+        while step:
+            ahead = self.low[step - 1 :].take(at, mode="clip") < low
+            ahead &= at <= end - step
+            at += np.multiply(ahead, step, dtype=np.int64)
             step >>= 1
         hit = inside & (at < end)
         np.minimum(at, last, out=at)
