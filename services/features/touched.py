@@ -173,8 +173,12 @@ def _counted_by(
 
 def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:
     """The answers of statements, the first read by this thread; none runs on when one fails."""
-    others = [_readers.submit(lambda read=read: columns_of(read())) for read in reads[1:]]
+
+    def columns(read: Callable[[], pa.Table]) -> Aggregates:
+        return columns_of(read())
+
+    others = [_readers.submit(columns, read) for read in reads[1:]]
     try:
-        return [columns_of(reads[0]()), *(other.result() for other in others)]
+        return [columns(reads[0]), *(other.result() for other in others)]
     finally:
         wait(others)
