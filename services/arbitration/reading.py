@@ -18,6 +18,7 @@ from services.arbitration.honesty import (
 )
 from services.arbitration.prior import Prior, Told
 from services.arbitration.queries import Scope, Span
+from services.common.places import parts
 from services.common.store import Store
 
 I64 = npt.NDArray[np.int64]
@@ -123,9 +124,14 @@ class Reader:
             UnknownLabel: the vocabulary lacks a label.
         """
         read = self._facts(numbers)
-        for rows, some in _parts(read.marks["number"], numbers):
-            part = {name: column[rows] for name, column in read.marks.items()}
-            yield self._arranged(read, part, numbers[some], known)
+        number, first = read.marks["number"], 0
+        for rows in parts(number, PART_MARKS):
+            after = len(numbers)  # those without marks belong to the part after which they come
+            if rows.stop < len(number):
+                after = int(np.searchsorted(numbers, number[rows.stop]))
+            some = {name: column[rows] for name, column in read.marks.items()}
+            yield self._arranged(read, some, numbers[first:after], known)
+            first = after
 
     def _facts(self, scope: Scope) -> "_Facts":
         marks = _not_withdrawn(queries.marks(self._store, self._as_of_ms, scope))
@@ -228,18 +234,6 @@ class _Facts:
     decided: pa.Table
     verdicts: pa.Table
     told: Told | None
-
-
-def _parts(number: I64, numbers: I64) -> Iterator[tuple[slice, slice]]:
-    """Cut ascending marks by their `number`, (m,), and the numbers, (n,); no number is cut."""
-    row = place = 0
-    while row + PART_MARKS < len(number):
-        last = number[row + PART_MARKS - 1]
-        end = int(np.searchsorted(number, last, side="right"))
-        until = int(np.searchsorted(numbers, last, side="right"))
-        yield slice(row, end), slice(place, until)
-        row, place = end, until
-    yield slice(row, None), slice(place, None)
 
 
 def _rows_at(table: pa.Table, numbers: I64) -> list[tuple[int, int]]:

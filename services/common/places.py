@@ -1,5 +1,6 @@
 """Looking keys up in ascending columns."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,3 +28,16 @@ def groups(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64, I64]:
     at = np.empty(len(key), dtype=np.int64)
     at[order] = np.cumsum(new) - 1
     return ordered[new], at, np.diff(np.append(np.flatnonzero(new), len(key)))
+
+
+def parts(keys: npt.NDArray[Any], about: int) -> Iterator[slice]:
+    """Cut ascending keys into slices of about so many, one at least; equal keys stay together."""
+    at = 0
+    while True:
+        end = len(keys)
+        if at + about < end:
+            end = int(np.searchsorted(keys, keys[at + about - 1], side="right"))
+        yield slice(at, end)
+        if end == len(keys):
+            return
+        at = end

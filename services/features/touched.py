@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.common.places import place
+from services.common.places import parts, place
 from services.common.store import Store
 from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
@@ -147,15 +147,11 @@ def _aggregated(
 def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes) -> Aggregates:
     """`sums` of those rows of what was read, some numbers after the other."""
     which = which[np.argsort(read["number"][which], kind="stable")]
-    number, at = read["number"][which], 0
-    parts: list[Aggregates] = []
-    while at < len(which) or not parts:
-        last = number[at : at + SUMMED_AT_ONCE][-1:]
-        end = int(np.searchsorted(number, last, side="right")[0]) if len(last) else 0
-        some = {name: column[which[at:end]] for name, column in read.items()}
-        parts.append(sums(mark_rows.MarkRows(as_of, some, volumes)))
-        at = end
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = []
+    for part in parts(read["number"][which], SUMMED_AT_ONCE):
+        some = {name: column[which[part]] for name, column in read.items()}
+        found.append(sums(mark_rows.MarkRows(as_of, some, volumes)))
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
 def _counted_by(

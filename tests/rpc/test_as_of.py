@@ -3,10 +3,7 @@
 import threading
 import time
 
-import grpc
-import pytest
-
-from services.common import rpc
+from tests.answers import failure
 from zhengming.arbitration.v1 import arbitration_pb2
 from zhengming.reputation.v1 import reputation_pb2 as pb
 
@@ -35,12 +32,6 @@ def as_of(services, at_ms, number=NUMBER):
     return services.stubs.reputation.GetReputationAsOf(request)
 
 
-def reason_of(call):
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return rpc.to_domain_error(caught.value).reason
-
-
 def test_a_number_is_answered_as_it_was(services):
     began_ms = services.clock.now_ms
     first = decide(services, "A3101")
@@ -61,16 +52,16 @@ def test_a_number_is_answered_as_it_was(services):
 def test_before_the_first_version_there_is_no_answer(services):
     decide(services, "A3101", "+8613600000002")
 
-    assert reason_of(lambda: as_of(services, 1_000_000_000_000)) == "VERSION_NOT_FOUND"
+    assert failure(lambda: as_of(services, 1_000_000_000_000)) == "VERSION_NOT_FOUND"
 
 
 def test_a_time_is_needed(services):
     request = pb.GetReputationAsOfRequest(number=NUMBER)
 
     call = services.stubs.reputation.GetReputationAsOf
-    assert reason_of(lambda: call(request)) == "FIELD_REQUIRED"
-    assert reason_of(lambda: as_of(services, 1_000)) == "TIME_INVALID"
-    assert reason_of(lambda: as_of(services, 1_790_000_000_000, "12")) == "NUMBER_INVALID"
+    assert failure(lambda: call(request)) == "FIELD_REQUIRED"
+    assert failure(lambda: as_of(services, 1_000)) == "TIME_INVALID"
+    assert failure(lambda: as_of(services, 1_790_000_000_000, "12")) == "NUMBER_INVALID"
 
 
 def test_every_answer_says_how_long_it_may_be_kept(services):

@@ -2,12 +2,11 @@
 
 import uuid
 
-import grpc
 import pytest
 
 from services.arbitration.disputes import queries as dispute_queries
 from services.common import rpc
-from tests.answers import lookup_when
+from tests.answers import failure, lookup_when
 from tests.dispute_calls import DAY_MS, marked, new_number
 from zhengming.arbitration.v1 import arbitration_pb2, dispute_pb2
 from zhengming.arbitration.v1 import referral_pb2 as pb
@@ -47,12 +46,6 @@ def feedback(services, referral_id, disposition=pb.DISPOSITION_PENALISED, text="
 def record(services, *items, **changes):
     request = pb.RecordFeedbackRequest(recorded_by="ann", feedback=items, **changes)
     return services.stubs.referrals.RecordFeedback(request).results
-
-
-def reason_of(call):
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return rpc.to_domain_error(caught.value).reason
 
 
 def audited(services):
@@ -133,7 +126,7 @@ def test_a_draw_for_one_authority_and_so_many_leaves_the_rest(services, number):
     ],
 )
 def test_a_draw_that_lacks_something_is_refused_with_its_reason(services, changes, reason):
-    assert reason_of(lambda: draw(services, **changes)) == reason
+    assert failure(lambda: draw(services, **changes)) == reason
 
 
 def test_feedback_is_answered_item_by_item(services, number):
@@ -219,7 +212,7 @@ def test_pages_of_one_hold_every_referral_once(services):
             break
 
     assert len(seen) == len(set(seen)) == page.total_count
-    assert reason_of(lambda: listed(services, page_token="x")) == "PAGE_TOKEN_INVALID"
+    assert failure(lambda: listed(services, page_token="x")) == "PAGE_TOKEN_INVALID"
 
 
 def test_draws_reads_exports_and_feedback_stand_in_the_proven_audit(services, number):
@@ -242,7 +235,7 @@ def test_draws_reads_exports_and_feedback_stand_in_the_proven_audit(services, nu
         for e in events
     )
     assert proof.intact
-    assert reason_of(lambda: services.stubs.referrals.ListReferrals(pb.ListReferralsRequest())) == (
+    assert failure(lambda: services.stubs.referrals.ListReferrals(pb.ListReferralsRequest())) == (
         "FIELD_REQUIRED"
     )
 
@@ -276,6 +269,6 @@ def test_an_enterprise_with_many_offending_numbers_is_listed_and_a_person_is_not
     ] == [("某某金融服务公司", 3, 3, 3)]
     assert list(few) == []
     request = pb.ListOffendingHoldersRequest(reader="ann", minimum_count=1)
-    assert reason_of(lambda: services.stubs.referrals.ListOffendingHolders(request)) == (
+    assert failure(lambda: services.stubs.referrals.ListOffendingHolders(request)) == (
         "FIELD_OUT_OF_RANGE"
     )

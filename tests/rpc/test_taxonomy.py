@@ -1,20 +1,16 @@
 """TaxonomyService: the standard, the words of sources, and what a reviewer confirms of them."""
 
-import threading
-import time
 import uuid
 
 import grpc
 import pytest
 
 from services.common import rpc
+from tests.answers import lookup, lookup_when
 from tests.dispute_calls import new_number
 from tests.services_in_process import in_process
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.ingest.v1 import taxonomy_pb2 as pb
-from zhengming.reputation.v1 import reputation_pb2
-
-DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -42,21 +38,6 @@ def confirm(services, label, category="A3101", source="app-new", every=False, re
     if category:
         request.meanings.add(category=category, weight=1.0)
     return services.stubs.taxonomy.ConfirmMapping(request)
-
-
-def published(services, number):
-    request = reputation_pb2.GetReputationRequest(number=number)
-    return services.stubs.reputation.GetReputation(request)
-
-
-def published_when(services, number, right):
-    until, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while time.monotonic() < until:
-        found = published(services, number)
-        if right(found):
-            return found
-        pause.wait(0.02)
-    raise AssertionError(f"never came to that: {found}")
 
 
 def unknown(services, source=""):
@@ -114,14 +95,14 @@ def test_the_queue_of_one_source_holds_its_labels_only(services, word):
 
 def test_a_confirmed_meaning_holds_for_marks_received_before(services, word):
     number = mark(services, word)
-    published_when(services, number, lambda found: found.version > 0)
-    assert published(services, number).category != "A3101"
+    lookup_when(services, number, lambda found: found.version > 0)
+    assert lookup(services, number).category != "A3101"
 
     done = confirm(services, word)
 
     assert done.touched_number_count == 1
     assert done.scheme == "app-new"
-    published_when(services, number, lambda found: found.category == "A3101")
+    lookup_when(services, number, lambda found: found.category == "A3101")
     assert word not in {row.label for row in unknown(services).labels}
 
 
@@ -130,7 +111,7 @@ def test_a_confirmed_meaning_holds_for_marks_that_come_after(services, word):
 
     number = mark(services, word)
 
-    published_when(services, number, lambda found: found.category == "A3101")
+    lookup_when(services, number, lambda found: found.category == "A3101")
 
 
 def test_a_meaning_is_the_sources_own_unless_it_holds_for_every_source(services, word):
@@ -145,12 +126,12 @@ def test_a_meaning_is_the_sources_own_unless_it_holds_for_every_source(services,
 def test_a_later_confirmation_replaces_an_earlier_one(services, word):
     number = mark(services, word)
     confirm(services, word, "A3101")
-    published_when(services, number, lambda found: found.category == "A3101")
+    lookup_when(services, number, lambda found: found.category == "A3101")
     services.clock.now_ms += 1000
 
     confirm(services, word, "A3107")
 
-    published_when(services, number, lambda found: found.category == "A3107")
+    lookup_when(services, number, lambda found: found.category == "A3107")
     listed = services.stubs.taxonomy.ListMappings(pb.ListMappingsRequest()).mappings
     assert [m.meanings[0].category for m in listed if m.label == word] == ["A3107", "A3101"]
 
@@ -186,11 +167,11 @@ def test_what_was_confirmed_outlives_a_restart(chdb_engine, chdb_path, tmp_path,
     with in_process(chdb_path, tmp_path, "rpc_mappings") as first:
         number = mark(first, word)
         confirm(first, word)
-        published_when(first, number, lambda found: found.category == "A3101")
+        lookup_when(first, number, lambda found: found.category == "A3101")
 
     with in_process(chdb_path, tmp_path, "rpc_mappings", first.clock) as again:
         other = mark(again, word)
-        found = published_when(again, other, lambda found: found.category == "A3101")
+        found = lookup_when(again, other, lambda found: found.category == "A3101")
 
     assert found.category == "A3101"
     chdb_engine.execute("DROP DATABASE IF EXISTS rpc_mappings")

@@ -176,6 +176,21 @@ def test_the_index_finds_what_is_there_and_nothing_else(there, asked):
         assert index.keys(start, start + 5).tolist() == ordered[start : start + 5].tolist()
 
 
+@pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
+def test_the_index_finds_every_key_where_what_it_keeps_of_them_begins_anew(share):
+    """It keeps 16 bits of a key: a bucket just below a multiple of 65,536 is followed by less."""
+    rng = np.random.default_rng(7)
+    around = np.concatenate([np.arange(-40, 40) + (1 << 60) + (n << 16) for n in range(1, 300)])
+    ordered = around[rng.random(len(around)) < share]
+    index = key_index.build(ordered)
+
+    assert index.low.dtype == np.uint16
+    row_of = {number: row for row, number in enumerate(ordered.tolist())}
+    rows = [row_of.get(number, -1) for number in around.tolist()]
+    assert index.find(around).tolist() == rows
+    assert [index.find_one(number) for number in around.tolist()] == rows
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_a_table_cut_or_changed_anywhere_is_not_read(data):

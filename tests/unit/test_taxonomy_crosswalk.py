@@ -1,8 +1,4 @@
-"""The crosswalks: what each vendor's label may mean, the way back, and the faults of a table."""
-
-import shutil
-from datetime import date
-from pathlib import Path
+"""The crosswalks: what each vendor's label may mean, and the way back."""
 
 import numpy as np
 import pytest
@@ -10,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import InvalidArgument
-from services.common.taxonomy import crosswalk, meanings, rows, standard
+from services.common.taxonomy import crosswalk, standard
 from services.common.taxonomy.crosswalk import LABEL_LENGTH_LIMIT
-from services.common.taxonomy.meanings import Meaning
 
 # Code to category, as published in china.md section 8.
 VENDOR_CODES = {
@@ -84,26 +79,6 @@ FTC_SUBJECTS = (
     "Warranties & protection plans",
     "Work from home & other ways to make money",
 )
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(rows.folder(None), tmp_path / "tables"))
-
-
-def meaning(scheme: str, label: str, *weighted: tuple[int, float]) -> Meaning:
-    return Meaning(
-        scheme=scheme,
-        label=label,
-        names=(),
-        says_what=True,
-        rows=weighted,
-        relations=("narrower",) * len(weighted),
-        behaviours=(),
-        version="1.0.0",
-        valid_from=date(2026, 11, 24),
-        note="confirmed by a reviewer",
-    )
 
 
 @pytest.mark.parametrize(("scheme", "code", "home"), CODES)
@@ -216,39 +191,6 @@ def test_a_robocall_of_the_ftc_says_how_and_leaves_the_subject_as_it_is(subject:
 
     assert (flagged.rows, flagged.behaviours) == (plain.rows, ("B03",))
     assert (live.rows, live.behaviours) == (plain.rows, ())
-
-
-def test_a_12321_report_says_what_and_how_in_one_label() -> None:
-    xw = crosswalk.load()
-
-    joint = xw.map_label("12321", "7|type:1")
-
-    assert joint.rows == xw.map_label("12321", "7").rows
-    assert joint.behaviours == ("B03",)
-    assert xw.map_label("12321", "type:1").home == 2000
-
-
-def test_a_joint_label_of_two_contents_shares_them_equally() -> None:
-    mapped = crosswalk.load().map_label("x", "保险|快递")
-
-    assert mapped.rows == ((3107, 0.5), (4100, 0.5))
-    assert mapped.relations == ("narrower", "narrower")
-
-
-def test_a_joint_label_of_two_equal_contents_keeps_their_relation() -> None:
-    mapped = crosswalk.load().map_label("x", "保险|insurance")
-
-    assert (mapped.rows, mapped.relation) == (((3107, 1.0),), "exact")
-
-
-def test_an_unknown_content_keeps_the_behaviour_beside_it() -> None:
-    mapped = crosswalk.load().map_label("x", "鬼知道|响一声")
-
-    assert mapped.behaviours == ("B01",)
-
-
-def test_a_joint_label_of_unknown_parts_is_unknown() -> None:
-    assert crosswalk.load().map_label("x", "鬼知道|天晓得").relation == "unknown"
 
 
 @pytest.mark.parametrize("label", ["A3107", "a3107", " Ａ３１０７ ", "A 3107"])
@@ -487,155 +429,9 @@ def test_any_text_maps_to_categories_whose_weights_sum_to_one(source: str, label
     assert len({category_id for category_id, _ in mapped.rows}) == len(mapped.rows)
 
 
-@given(
-    parts=st.lists(
-        st.sampled_from(["52", "快递", "响一声", "A1100", "鬼知道", "type:1", "", "中介"]),
-        max_size=5,
-    )
-)
-def test_any_joint_label_keeps_the_weights_whole(parts: list[str]) -> None:
-    mapped = crosswalk.load().map_label("tencent", "|".join(parts))
-
-    assert sum(weight for _, weight in mapped.rows) == pytest.approx(1, abs=1e-9)
-    assert mapped.rows[0][1] == max(weight for _, weight in mapped.rows)
-    assert mapped.relation == mapped.relations[0]
-
-
-def test_a_confirmed_mapping_answers_for_what_was_unknown() -> None:
-    before = crosswalk.load()
-
-    after = before.with_meanings([meaning("words", "学而思", (3600, 0.9), (3000, 0.1))])
-
-    assert before.map_label("x", "学而思").relation == "unknown"
-    assert after.map_label("x", "学而思").rows == ((3600, 0.9), (3000, 0.1))
-    assert after.map_label("x", "保险") == before.map_label("x", "保险")
-
-
-def test_a_confirmed_mapping_wins_over_the_table() -> None:
-    after = crosswalk.load().with_meanings([meaning("tencent", "52", (3107, 1.0))])
-
-    assert after.map_label("tencent", "保险理财").home == 3100
-    assert after.map_label("tencent", "52").home == 3107
-
-
-def test_a_confirmed_mapping_of_one_vendor_makes_its_scheme() -> None:
-    after = crosswalk.load().with_meanings([meaning("teddy", "t9", (4100, 1.0))])
-
-    assert after.map_label("teddy-2026", "T9").home == 4100
-    assert after.map_label("360", "T9").relation == "unknown"
-    assert after.map_label("teddy", "保险").home == 3107
-
-
-@pytest.mark.parametrize(
-    ("scheme", "weighted", "reason", "field"),
-    [
-        ("words", ((3600, 0.5),), "MAPPING_INVALID", "rows"),
-        ("words", (), "MAPPING_INVALID", "rows"),
-        ("words", ((3600, 0.4), (3000, 0.6)), "MAPPING_INVALID", "rows"),
-        ("words", ((3600, 0.5), (3600, 0.5)), "MAPPING_INVALID", "rows"),
-        ("words", ((3600, 1.5), (3000, -0.5)), "MAPPING_INVALID", "rows"),
-        ("standard", ((3600, 1.0),), "MAPPING_INVALID", "scheme"),
-        ("Teddy", ((3600, 1.0),), "MAPPING_INVALID", "scheme"),
-        ("", ((3600, 1.0),), "MAPPING_INVALID", "scheme"),
-        ("words", ((3608, 1.0),), "CATEGORY_UNKNOWN", "category"),
-    ],
-)
-def test_a_confirmed_mapping_that_is_unsound_is_refused(
-    scheme: str, weighted: tuple[tuple[int, float], ...], reason: str, field: str
-) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{field}: ") as caught:
-        crosswalk.load().with_meanings([meaning(scheme, "学而思", *weighted)])
-
-    assert caught.value.reason == reason
-
-
 def test_the_known_labels_are_words_and_never_codes() -> None:
     known = dict(crosswalk.load().known_labels())
 
     assert known["贷款"] == 3101
     assert known["淫秽色情"] == 1500
     assert not {"52", "type:1", "", "响一声", "其他"} & set(known)
-
-
-def test_a_later_row_replaces_an_earlier_one_from_its_day(tables: Path) -> None:
-    with (tables / "crosswalk_tencent.csv").open("a", encoding="utf-8") as file:
-        file.write("tencent,52,保险理财,A,A3107,1,exact,,1.0.0,2027-03-01,split by the vendor\n")
-
-    before = crosswalk.read(tables, as_of=date(2027, 2, 28))
-    after = crosswalk.read(tables, as_of=date(2027, 3, 1))
-
-    assert before.map_label("tencent", "52").home == 3100
-    assert after.map_label("tencent", "52").rows == ((3107, 1.0),)
-    assert crosswalk.read(tables).map_label("tencent", "52").home == 3107
-
-
-def test_before_the_first_row_no_mapping_is_in_force() -> None:
-    early = crosswalk.load(as_of=date(2020, 1, 1))
-
-    assert early.map_label("tencent", "52").relation == "unknown"
-    assert early.map_label("tencent", "A3107").home == 3107
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "field"),
-    [
-        ("tencent,52,,A,A3107,.35", "tencent,52,,A,A3108,.35", "category"),
-        ("tencent,52,,A,A3107,.35", "tencent,52,,A,A3100,.35", "category"),
-        ("tencent,52,,A,A3107,.35", "tencent,52,,A,A3107,.45", "weight"),
-        ("tencent,52,,A,A3107,.35", "tencent,52,,A,A3107,much", "weight"),
-        ("tencent,52,,A,A3107,.35", "tencent,52,,A,A3107,-.35", "weight"),
-        ("A3107,.35,narrower", "A3107,.35,similar", "relation"),
-        ("A3107,.35,narrower", "A3107,.35,unknown", "relation"),
-        ("A3107,.35,narrower,,1.0.0", "A3107,.35,narrower,,1.0.1", "version"),
-        ("保险理财,A,A3100,.40,broader,,1.0.0", "保险理财,A,A3100,.40,broader,,one", "version"),
-        ("保险理财,A,A3100,", "保险理财,C,A3100,", "axis"),
-        ("保险理财,A,A3100,.40,broader,,", "保险理财,A,A3100,.40,broader,B99,", "behaviours"),
-        ("保险理财,A,", "保险理财;房产中介,A,", "label"),
-    ],
-)
-def test_a_fault_in_a_crosswalk_names_file_row_and_field(
-    tables: Path, old: str, new: str, field: str
-) -> None:
-    path = tables / "crosswalk_tencent.csv"
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    changed = text[: text.index(old)].count("\n") + 1
-
-    with pytest.raises(InvalidArgument, match=rf"^crosswalk_tencent\.csv, row \d+, {field}: ") as e:
-        crosswalk.read(tables)
-
-    assert e.value.reason == "TAXONOMY_INVALID"
-    assert abs(int(e.value.metadata["row"]) - changed) <= 1  # a sum is told at the label's first
-
-
-def test_the_home_of_a_label_must_weigh_the_most(tables: Path) -> None:
-    path = tables / "crosswalk_tencent.csv"
-    text = path.read_text(encoding="utf-8")
-    text = text.replace("保险理财,A,A3100,.40", "保险理财,A,A3100,.25").replace(
-        "tencent,52,,A,A3102,.25", "tencent,52,,A,A3102,.40"
-    )
-    path.write_text(text, encoding="utf-8")
-
-    with pytest.raises(InvalidArgument, match="must weigh the most"):
-        crosswalk.read(tables)
-
-
-@pytest.mark.parametrize(
-    ("line", "field"),
-    [("腾讯,tencent,again\n", "source"), ("teddy,teddybear,\n", "scheme"), ("a,b\n", "row")],
-)
-def test_a_fault_in_the_sources_is_named(tables: Path, line: str, field: str) -> None:
-    with (tables / "sources.csv").open("a", encoding="utf-8") as file:
-        file.write(line)
-
-    with pytest.raises(InvalidArgument, match=rf"^sources\.csv, row \d+, {field}: "):
-        crosswalk.read(tables)
-
-
-def test_a_day_that_is_none_is_a_fault(tables: Path) -> None:
-    with (tables / "crosswalk_baidu.csv").open("a", encoding="utf-8") as file:
-        file.write("baidu,13,新,A,A3000,1,exact,,1.0.0,2026-13-01,\n")
-
-    with pytest.raises(InvalidArgument, match=r"^crosswalk_baidu\.csv, row \d+, valid_from: "):
-        meanings.read_meanings(tables, standard.load())
