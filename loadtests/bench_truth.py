@@ -234,11 +234,12 @@ def _likelihood(arrays: dict[str, Any], posterior: Floats, n_classes: int) -> fl
 
     answers = tabulate(**arrays, n_classes=n_classes)
     cell = answers.worker * np.int32(n_classes) + answers.label
-    matrix = answers.by_task(cell, answers.n_workers * n_classes)
-    counts, prior = m_step(matrix, np.ascontiguousarray(posterior), answers)
+    parts = answers.in_parts(cell, answers.n_workers * n_classes)
+    posterior = np.ascontiguousarray(posterior)
+    counts, prior = m_step(parts, posterior, answers)
     rows_sum = np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
     table = np.log(np.maximum(counts / rows_sum, 1e-10)).reshape(-1, n_classes)
-    return e_step(matrix, table, np.log(prior))[1] / len(answers.worker)
+    return e_step(parts, table, np.log(prior), np.empty_like(posterior)) / len(answers.worker)
 
 
 def _resident_mib() -> float:

@@ -27,7 +27,7 @@ from services.common.errors import (
     InvalidArgument,
     Unavailable,
 )
-from services.common.feed.head import Signer
+from services.common.feed.signing import Signer
 from services.common.lease import Lease
 from services.common.migrate import migrate_services
 from services.common.office import Forwarding, Office, Threads, Work

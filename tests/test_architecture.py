@@ -94,11 +94,11 @@ def test_a_domain_does_no_io(module):
     assert not {n for n in used if n.startswith("services.common.store")}
 
 
-def test_a_lookup_process_loads_neither_a_store_nor_a_model():
+def test_a_lookup_process_loads_neither_a_store_nor_a_model_nor_what_certificates_need():
     script = (
         "import sys, services.lookups; services.lookups.load_shared();"
         "print(*{'chdb', 'lightgbm', 'faiss', 'scipy', 'sklearn', 'clickhouse_driver', 'flask',"
-        " 'pandas'} & set(sys.modules))"
+        " 'pandas', 'cryptography', 'jwt'} & set(sys.modules))"
     )
 
     found = subprocess.run(

@@ -1,7 +1,9 @@
 """What a process keeps of memory that it does not use: what was freed, and what was read of files.
 
-To be imported before Arrow, which asks the environment when it is loaded: Arrow takes its memory
-from the allocator of C then, too, for its own keeps 100 MiB of what was freed.
+To be imported before Arrow and the engine of the store, which ask the environment when they are
+loaded. Arrow takes its memory from the allocator of C then, too, for its own keeps 100 MiB of what
+was freed. The engine's own, jemalloc, keeps what was freed for a second, not for five: after some
+hundred small statements it held 180 MiB of which 37 were in use, now 53.
 """
 
 import ctypes
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:1000")
 GIVE_BACK_S = 20.0
 _OPTIONS = {
     "MALLOC_MMAP_THRESHOLD_": (-3, 512 << 10),

@@ -9,8 +9,9 @@ import numpy as np
 
 from services.common.errors import DomainError, FailedPrecondition, InvalidArgument
 from services.common.feed import files
-from services.common.feed.head import Head, verify
+from services.common.feed.head import Head
 from services.common.feed.rows import Digest, Rows
+from services.common.feed.signing import verify
 from services.common.places import place
 
 CURRENT = "current.json"

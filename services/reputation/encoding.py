@@ -60,7 +60,6 @@ _NUMBER = np.dtype(
 )
 """Field 1 of a number of thirteen digits, such as all Chinese mobile numbers."""
 _DOUBLES = struct.Struct("<BdBdBd")
-_PROBABILITIES = PROBABILITY_OF.tolist()
 _FOUR_DIGITS = np.frombuffer(b"".join(b"%04d" % n for n in range(10_000)), dtype="<u4")
 
 MAX_AGE_S = 3_600
@@ -194,7 +193,7 @@ class TableEncoder:
             self._why.list[why],
             self._issue.list[issue],
             _DOUBLES.pack(
-                0x21, _PROBABILITIES[risk], 0x31, _PROBABILITIES[probability], 0x49, sources
+                0x21, PROBABILITY_OF[risk], 0x31, PROBABILITY_OF[probability], 0x49, sources
             ),
             integer(10, marks),
         ]

@@ -13,8 +13,9 @@ from typing import TypeVar
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.common.feed import files
-from services.common.feed.head import Head, Signer, make_version, read_version
+from services.common.feed.head import Head, make_version, read_version
 from services.common.feed.rows import Digest, Rows, updated
+from services.common.feed.signing import Signer
 from services.reputation.filters import COLUMNS, Filter, to_rows
 from services.reputation.snapshot import Snapshot, changed_since, flatten
 from services.reputation.state import PublishedState

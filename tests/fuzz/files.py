@@ -14,8 +14,9 @@ import numpy as np
 
 from services.common.errors import DomainError
 from services.common.feed import files
-from services.common.feed.head import Head, Signer, read_head, verify
+from services.common.feed.head import Head, read_head
 from services.common.feed.rows import ROW, Digest
+from services.common.feed.signing import Signer, verify
 from services.common.numbering import parse, parse_column
 from services.common.numbering.keys import CN_11, e164_key
 from services.consumer.copy import Copy, Folder

@@ -13,8 +13,8 @@ import pytest
 from services.common import rpc
 from services.common.errors import FailedPrecondition
 from services.common.feed import files
-from services.common.feed.head import verify
 from services.common.feed.rows import Digest
+from services.common.feed.signing import verify
 from services.consumer.copy import Folder
 from services.consumer.sync import Consumer
 from tests.services_in_process import in_process

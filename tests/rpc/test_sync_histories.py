@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.common import rpc
 from services.common.errors import DomainError
-from services.common.feed.head import Signer
 from services.common.feed.rows import Digest
+from services.common.feed.signing import Signer
 from services.consumer.copy import Folder
 from services.consumer.sync import Consumer
 from services.reputation import feed_server

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from services.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.common.feed import files
-from services.common.feed.head import Signer
 from services.common.feed.rows import EMPTY, Digest, updated
+from services.common.feed.signing import Signer
 from services.reputation.feed import Feed
 from services.reputation.filters import Filter, make_filter, to_rows
 from services.reputation.snapshot import flatten

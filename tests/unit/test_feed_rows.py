@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.feed import files
-from services.common.feed.head import (
-    Head,
-    Signer,
-    make_version,
-    read_head,
-    read_version,
-    verify,
-)
+from services.common.feed.head import Head, make_version, read_head, read_version
 from services.common.feed.rows import (
     EMPTY,
     MARK_STEPS,
@@ -29,6 +22,7 @@ from services.common.feed.rows import (
     updated,
     values_of,
 )
+from services.common.feed.signing import Signer, verify
 from services.common.places import place
 
 numbers = st.one_of(st.integers(1, 300_000), st.integers(1, 2**63 - 1))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import InvalidArgument, Unavailable
-from services.common.feed.head import Signer
+from services.common.feed.signing import Signer
 from services.reputation import state as state_module
 from services.reputation.feed import Feed
 from services.reputation.filters import Filter, to_rows

@@ -102,6 +102,22 @@ def test_likelihood_never_falls_from_one_iteration_to_the_next():
     assert np.diff(path).min() > -1e-6
 
 
+@pytest.mark.parametrize("each", [7, 1], ids=["of a crowd", "of one huge task and empty ones"])
+def test_a_fit_in_parts_is_that_of_the_whole(monkeypatch, each):
+    task, worker, label, truth = crowd(8, each=each)
+    task = task if each > 1 else np.full(len(task), 3)
+    gold = np.where(np.arange(600) % 9 == 0, truth, UNKNOWN)
+    whole = DawidSkene().fit(task, worker, label, gold=gold, n_tasks=600)
+    monkeypatch.setattr("services.arbitration.truth.answers._ALONE_ANSWERS", 1)
+
+    parted = DawidSkene().fit(task, worker, label, gold=gold, n_tasks=600)
+
+    assert parted.n_iter_ == whole.n_iter_
+    assert np.allclose(parted.posterior_, whole.posterior_, atol=1e-9)
+    assert np.allclose(parted.confusion_, whole.confusion_, atol=1e-9)
+    assert np.allclose(parted.log_likelihoods_, whole.log_likelihoods_)
+
+
 def test_the_posterior_of_fixed_accuracies_is_that_of_the_fit():
     task, worker, label, _ = crowd(6, tasks=80)
     found = DawidSkene(max_iter=60, tolerance=-np.inf).fit(task, worker, label)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ Array = npt.NDArray[Any]
 UNKNOWN = -1
 """In a gold column: no truth known for the task."""
 _CHUNK_ANSWERS = 1 << 16
+_ALONE_ANSWERS = 1 << 16
+_PARTS = 2
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,31 @@ class Answers:
 
     def by_task(self, column: Array, n_columns: int) -> Any:
         """Sparse (n_tasks, n_columns) matrix holding each answer's weight at its column."""
-        matrix = sparse.csr_array((self.n_tasks, n_columns), dtype=np.float64)
-        matrix.data, matrix.indices, matrix.indptr = self.weight, column, self.task_start
+        return self._rows(slice(0, self.n_tasks), column, n_columns)
+
+    def _rows(self, tasks: slice, column: Array, n_columns: int) -> Any:
+        starts = self.task_start[tasks.start : tasks.stop + 1]
+        answers = slice(int(starts[0]), int(starts[-1]))
+        matrix = sparse.csr_array((len(starts) - 1, n_columns), dtype=np.float64)
+        # Both of one type: SciPy converts them for each product when one is wider.
+        index = sparse.get_index_dtype(maxval=max(answers.stop - answers.start, n_columns))
+        matrix.data = self.weight[answers]
+        matrix.indices = column[answers].astype(index, copy=False)
+        matrix.indptr = (starts - starts[0]).astype(index)
         return matrix
+
+    def in_parts(self, column: Array, n_columns: int) -> list[tuple[slice, Any]]:
+        """Consecutive tasks and their rows of `by_task`, for a thread each.
+
+        How many there are depends on the answers alone, and not on the machine: what is summed
+        over the parts stays the same to the last bit.
+        """
+        count = 1 if len(self.weight) < _ALONE_ANSWERS else _PARTS
+        reached = np.linspace(0, len(self.weight), count + 1)
+        edges = np.searchsorted(self.task_start, reached)
+        edges[0], edges[-1] = 0, self.n_tasks
+        tasks = [slice(first, last) for first, last in pairwise(edges.tolist())]
+        return [(part, self._rows(part, column, n_columns)) for part in tasks]
 
     def chunks(self) -> Iterator[tuple[slice, slice]]:
         """(tasks, answers) of consecutive pieces small enough to keep one row per answer dense."""

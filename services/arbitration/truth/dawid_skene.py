@@ -1,6 +1,8 @@
 """Majority vote and Dawid-Skene's confusion model, by EM in log space over sparse answers."""
 
-from typing import Any, Self
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,8 @@ from scipy import sparse
 
 from services.arbitration.truth.answers import F64, Answers, tabulate
 
+T = TypeVar("T")
+Parts = list[tuple[slice, Any]]
 _TINY = 1e-300
 _GATHERED_ROWS = 1 << 15
 
@@ -71,16 +75,17 @@ class DawidSkene:
         """Learn from checked answers, starting from their vote shares."""
         n_cells = answers.n_workers * answers.n_labels
         cell = answers.worker * np.int32(answers.n_labels) + answers.label
-        matrix = answers.by_task(cell.astype(np.int32), n_cells)
+        parts = answers.in_parts(cell.astype(np.int32), n_cells)
         total = max(float(answers.weight.sum()), 1.0)
         beside = answers.fix(vote_shares(answers))
         self.classes_ = np.arange(answers.n_classes)
         self.log_likelihoods_: list[float] = []
         for iteration in range(1, self.max_iter + 1):
-            counts, prior = m_step(matrix, beside, answers)
+            counts, prior = m_step(parts, beside, answers)
             log_confusion = self._log_rows(counts)
-            beside, likelihood = e_step(matrix, log_confusion.reshape(n_cells, -1), np.log(prior))
-            beside = answers.fix(beside)
+            table = log_confusion.reshape(n_cells, -1)
+            likelihood = e_step(parts, table, np.log(prior), beside)
+            answers.fix(beside)
             self.n_iter_ = iteration
             self.log_likelihoods_.append(likelihood + self.smoothing * float(log_confusion.sum()))
             path = self.log_likelihoods_
@@ -119,32 +124,52 @@ def vote_shares(answers: Answers) -> F64:
     return np.where(total > 0, shares, pooled / pooled.sum())
 
 
-def e_step(matrix: Any, log_table: F64, log_prior: F64) -> tuple[F64, float]:
-    """Posterior of each task and the log-likelihood of all answers.
+def e_step(parts: Parts, log_table: F64, log_prior: F64, out: F64) -> float:
+    """Write the posterior of each task; returns the log-likelihood of all answers.
 
     Args:
-        matrix: sparse (n_tasks, n_cells), weight of each answer at its (worker, label) cell.
+        parts: of a sparse (n_tasks, n_cells), weight of each answer at its (worker, label) cell.
         log_table: (n_cells, n_classes), log P(label | worker, class) of each cell.
-        log_prior: (n_classes,) or (n_tasks, n_classes).
+        log_prior: (1 or n_tasks, n_classes).
+        out: (n_tasks, n_classes).
     """
-    score = matrix @ log_table
-    score += log_prior
-    top = score.max(axis=1, keepdims=True)
-    score -= top
-    np.exp(score, out=score)
-    norm = score.sum(axis=1, keepdims=True)
-    score /= norm
-    return score, float(np.log(norm).sum() + top.sum())
+    priors = np.broadcast_to(log_prior, out.shape)
+
+    def of_part(tasks: slice, matrix: Any) -> float:
+        score = matrix @ log_table
+        score += priors[tasks]
+        top = score.max(axis=1, keepdims=True)
+        score -= top
+        np.exp(score, out=score)
+        norm = score.sum(axis=1, keepdims=True)
+        np.divide(score, norm, out=out[tasks])
+        return float(np.log(norm).sum() + top.sum())
+
+    return sum(_of_each(of_part, parts))
 
 
-def m_step(matrix: Any, posterior: F64, answers: Answers) -> tuple[F64, F64]:
+def m_step(parts: Parts, posterior: F64, answers: Answers) -> tuple[F64, F64]:
     """Expected counts (n_workers, n_labels, n_classes) and the class prior, 2-D."""
-    counts = np.asarray(matrix.T @ posterior)
+
+    def of_part(tasks: slice, matrix: Any) -> F64:
+        return np.asarray(matrix.T @ posterior[tasks])
+
+    counts, *others = _of_each(of_part, parts)
+    for other in others:
+        counts += other
     prior = answers.prior
     if prior is None:
         mass = posterior.sum(axis=0)
         prior = np.maximum(mass / max(mass.sum(), 1.0), 1e-12)[None, :]
     return counts.reshape(answers.n_workers, answers.n_labels, answers.n_classes), prior
+
+
+def _of_each(work: Callable[[slice, Any], T], parts: Parts) -> list[T]:
+    """In a thread for each part: sparse products and numpy release the interpreter's lock."""
+    if len(parts) == 1:
+        return [work(*parts[0])]
+    with ThreadPoolExecutor(len(parts), "truth") as threads:
+        return list(threads.map(lambda part: work(*part), parts))
 
 
 def posterior(

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from services.common.errors import InvalidArgument
 from services.common.identity.watched import Watched
@@ -63,6 +61,9 @@ def _fit(found: Certificates) -> bool:
     """Whether certificate and key are of one pair, or both absent."""
     if not found.certificate or not found.key:
         return found.certificate == found.key
+    from cryptography import x509  # a process in clear does without it
+    from cryptography.hazmat.primitives import serialization
+
     try:
         certificate = x509.load_pem_x509_certificate(found.certificate)
         key = serialization.load_pem_private_key(found.key, password=None)

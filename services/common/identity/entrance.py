@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.common.clock import Clock
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.identity.certificates import Certificates, server_credentials, watched
-from services.common.identity.guard import GuardInterceptor, make_guard
 from services.common.identity.watched import Watched
 from services.common.rpc import Door
+
+if TYPE_CHECKING:
+    from services.common.identity.guard import GuardInterceptor
 
 LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
@@ -79,7 +82,7 @@ class Identity:
         """
         return None if self.certificates is None else watched(self.certificates)
 
-    def entrance(self, address: str, clock: Clock) -> tuple[list[Door], GuardInterceptor | None]:
+    def entrance(self, address: str, clock: Clock) -> "tuple[list[Door], GuardInterceptor | None]":
         """The doors of a process, the one at `address` first, and who stands behind them.
 
         Raises:
@@ -93,6 +96,8 @@ class Identity:
             doors.append(Door(self.token_address, server_credentials(own, False)))
         if self.clients is None:
             return doors, None
+        from services.common.identity.guard import make_guard  # loads what reads tokens
+
         return doors, make_guard(self.clients, self.token_keys, clock)
 
 
