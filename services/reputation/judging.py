@@ -30,6 +30,8 @@ COUNTS = (
 """Of `Judged.counts`."""
 REASON_RISK = 0.2
 """Risk from which features are named as reasons."""
+SCORED_AT_ONCE = 2_048
+"""Rows of a call for their risk."""
 REASONED_ROWS = 50
 """The riskiest changed rows of a batch that get them: above 1 ms a row, and numbers are to be
 published as fast as thousands are marked a second. The full pass names those left out."""
@@ -59,13 +61,13 @@ def judge_touched(
 ) -> tuple[Judged, Inputs]:
     """What the other services say of touched numbers, ascending, as of a time."""
     keys = numbers.tolist()
-    rows = _features(upstream, keys, as_of_ms)
+    names, values = _features(upstream, keys, as_of_ms)
     ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
     ask_signals.as_of_time.FromMilliseconds(as_of_ms)
     fired = upstream.features.BatchGetSignals.future(ask_signals, timeout=CALL_TIMEOUT_S)
     priors = upstream.scoring.BatchGetPriors(
         scoring_pb2.BatchGetPriorsRequest(
-            number_keys=keys, names=rows.names, packed_values=rows.packed_values
+            number_keys=keys, names=names, packed_values=packed(values)
         ),
         timeout=CALL_TIMEOUT_S,
     )
@@ -77,7 +79,7 @@ def judge_touched(
     )
     ask.as_of_time.FromMilliseconds(as_of_ms)
     judged = upstream.arbitration.BatchArbitrate(ask, timeout=CALL_TIMEOUT_S).columns
-    own = _without_suspicions(upstream, keys, as_of_ms, rows, judged)
+    values = _without_suspicions(upstream, keys, as_of_ms, values, judged)
     count = len(keys)
     categories = np.zeros((count, TOP), dtype=np.uint16)
     probabilities = np.zeros((count, TOP), dtype=np.float32)
@@ -103,11 +105,8 @@ def judge_touched(
         categories, probabilities, effective, counts["mark_count"], counts["former_mark_count"]
     )
     more[counts["mark_count"] == 0] = np.nan
-    names, values = [*rows.names, *posterior.NAMES], np.concatenate([own, more], axis=1)
-    scored = upstream.scoring.BatchScore(
-        scoring_pb2.BatchScoreRequest(names=names, packed_values=packed(values)),
-        timeout=CALL_TIMEOUT_S,
-    )
+    names, values = [*names, *posterior.NAMES], np.concatenate([values, more], axis=1)
+    risk, model_version = risks_of(upstream.scoring, names, values)
     signals = [
         (r.number_key, s.code, s.is_victim) for r in fired.result().results for s in r.signals
     ]
@@ -120,7 +119,7 @@ def judge_touched(
             counts=counts,
             effective_sources=effective,
             decided=np.array(decided, dtype=np.int64),
-            risk=np.array([score.risk for score in scored.scores]),
+            risk=risk,
             reasons=[""] * count,
             signals=Fired(
                 np.array([number for number, _, _ in signals], dtype=np.int64),
@@ -128,8 +127,33 @@ def judge_touched(
                 np.array([victim for _, _, victim in signals], dtype=bool),
             ),
         ),
-        Inputs(names, values, scored.model_version),
+        Inputs(names, values, model_version),
     )
+
+
+def risks_of(
+    scoring: scoring_pb2_grpc.ScoringServiceStub,
+    names: Sequence[str],
+    values: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float64], str]:
+    """Risk of each row, (n,), and the version of the one model that said so.
+
+    In parts: what a call carries is there six times, in messages, in bytes and in the transport.
+    """
+    while True:
+        answers = [
+            scoring.BatchScore(
+                scoring_pb2.BatchScoreRequest(
+                    names=names, packed_values=packed(values[at : at + SCORED_AT_ONCE])
+                ),
+                timeout=CALL_TIMEOUT_S,
+            )
+            for at in range(0, max(len(values), 1), SCORED_AT_ONCE)
+        ]
+        versions = {answer.model_version for answer in answers}
+        if len(versions) == 1:  # else another model was activated between them
+            risks = [score.risk for answer in answers for score in answer.scores]
+            return np.array(risks), versions.pop()
 
 
 def _decided(code: str) -> int:
@@ -158,33 +182,35 @@ def nobody() -> tuple[Judged, Inputs]:
 
 def _features(
     upstream: Upstream, keys: Sequence[int], as_of_ms: int, excluded: Sequence[int] = ()
-) -> features_pb2.BatchGetFeaturesResponse:
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Names of features, and a row of them for each number."""
     ask = features_pb2.BatchGetFeaturesRequest(
         number_keys=keys, excluded_mark_keys=excluded, packed=True
     )
     ask.as_of_time.FromMilliseconds(as_of_ms)
-    return upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
+    found = upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
+    rows = unpacked(found.packed_values, "packed_values").reshape(len(keys), -1)
+    return list(found.names), rows
 
 
 def _without_suspicions(
     upstream: Upstream,
     keys: Sequence[int],
     as_of_ms: int,
-    rows: features_pb2.BatchGetFeaturesResponse,
+    rows: npt.NDArray[np.float32],
     judged: arbitration_pb2.PosteriorColumns,
 ) -> npt.NDArray[np.float32]:
     """Feature rows, (n, features), in which no mark in quarantine counts.
 
     Arbitration finds these marks after the features were asked for; few numbers have any.
     """
-    own = unpacked(rows.packed_values, "packed_values").reshape(len(keys), -1)
     held = sorted(set(judged.quarantined_rows))
-    if held:
-        excluded = judged.quarantined_mark_keys
-        fresh = _features(upstream, [keys[i] for i in held], as_of_ms, excluded)
-        own = own.copy()
-        own[held] = unpacked(fresh.packed_values, "packed_values").reshape(len(held), -1)
-    return own
+    if not held:
+        return rows
+    found = rows.copy()
+    excluded = judged.quarantined_mark_keys
+    found[held] = _features(upstream, [keys[i] for i in held], as_of_ms, excluded)[1]
+    return found
 
 
 def add_reasons(
