@@ -1,7 +1,8 @@
 """What the other services say of numbers that are to be published."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,8 @@ COUNTS = (
 """Of `Judged.counts`."""
 REASON_RISK = 0.2
 """Risk from which features are named as reasons."""
-SCORED_AT_ONCE = 2_048
-"""Rows of a call for their risk."""
+ROWS_AT_ONCE = 2_048
+"""Rows that a model is asked for in a call."""
 REASONED_ROWS = 50
 """The riskiest changed rows of a batch that get them: above 1 ms a row, and numbers are to be
 published as fast as thousands are marked a second. The full pass names those left out."""
@@ -65,16 +66,11 @@ def judge_touched(
     ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
     ask_signals.as_of_time.FromMilliseconds(as_of_ms)
     fired = upstream.features.BatchGetSignals.future(ask_signals, timeout=CALL_TIMEOUT_S)
-    priors = upstream.scoring.BatchGetPriors(
-        scoring_pb2.BatchGetPriorsRequest(
-            number_keys=keys, names=names, packed_values=packed(values)
-        ),
-        timeout=CALL_TIMEOUT_S,
-    )
+    classes, log_ratios = priors_of(upstream.scoring, keys, names, values)
     ask = arbitration_pb2.BatchArbitrateRequest(
         number_keys=keys,
-        prior_classes=priors.classes,
-        prior_log_ratios=priors.log_ratios,
+        prior_classes=classes,
+        prior_log_ratios=log_ratios,
         as_columns=True,
     )
     ask.as_of_time.FromMilliseconds(as_of_ms)
@@ -131,29 +127,57 @@ def judge_touched(
     )
 
 
+def priors_of(
+    scoring: scoring_pb2_grpc.ScoringServiceStub,
+    keys: Sequence[int],
+    names: Sequence[str],
+    values: npt.NDArray[np.float32],
+) -> tuple[list[str], list[float]]:
+    """Classes of the one model, and what it says of each row, one after the other."""
+
+    def ask(rows: slice) -> scoring_pb2.BatchGetPriorsResponse:
+        request = scoring_pb2.BatchGetPriorsRequest(
+            number_keys=keys[rows], names=names, packed_values=packed(values[rows])
+        )
+        return scoring.BatchGetPriors(request, timeout=CALL_TIMEOUT_S)
+
+    answers = _by_one_model(ask, len(values))
+    return list(answers[0].classes), [ratio for one in answers for ratio in one.log_ratios]
+
+
 def risks_of(
     scoring: scoring_pb2_grpc.ScoringServiceStub,
     names: Sequence[str],
     values: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float64], str]:
-    """Risk of each row, (n,), and the version of the one model that said so.
+    """Risk of each row, (n,), and the version of the one model that said so."""
 
-    In parts: what a call carries is there six times, in messages, in bytes and in the transport.
+    def ask(rows: slice) -> scoring_pb2.BatchScoreResponse:
+        request = scoring_pb2.BatchScoreRequest(names=names, packed_values=packed(values[rows]))
+        return scoring.BatchScore(request, timeout=CALL_TIMEOUT_S)
+
+    answers = _by_one_model(ask, len(values))
+    risks = [score.risk for answer in answers for score in answer.scores]
+    return np.array(risks), answers[0].model_version
+
+
+class _OfModel(Protocol):
+    model_version: str
+
+
+Answer = TypeVar("Answer", bound=_OfModel)
+
+
+def _by_one_model(ask: Callable[[slice], Answer], count: int) -> list[Answer]:
+    """Answers for some rows after the other, asked for again where another model came between.
+
+    What a call carries is there six times: in messages, in bytes and in the transport.
     """
     while True:
-        answers = [
-            scoring.BatchScore(
-                scoring_pb2.BatchScoreRequest(
-                    names=names, packed_values=packed(values[at : at + SCORED_AT_ONCE])
-                ),
-                timeout=CALL_TIMEOUT_S,
-            )
-            for at in range(0, max(len(values), 1), SCORED_AT_ONCE)
-        ]
-        versions = {answer.model_version for answer in answers}
-        if len(versions) == 1:  # else another model was activated between them
-            risks = [score.risk for answer in answers for score in answer.scores]
-            return np.array(risks), versions.pop()
+        starts = range(0, max(count, 1), ROWS_AT_ONCE)
+        answers = [ask(slice(start, start + ROWS_AT_ONCE)) for start in starts]
+        if len({answer.model_version for answer in answers}) == 1:
+            return answers
 
 
 def _decided(code: str) -> int:
