@@ -70,11 +70,6 @@ def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float
     return result
 
 
-def no_rows() -> npt.NDArray[np.float32]:
-    """Rows of no numbers."""
-    return np.empty((0, len(NAMES)), dtype=np.float32)
-
-
 def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F64]:
     table = Aligned(marks, "number", numbers)
 

@@ -17,15 +17,17 @@ from services.common.store import Store
 from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
 from services.features.columns import I64, Aggregates, blocks_of, columns_of
-from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
+from services.features.definitions import BLOCK_SIZES, NAMES, NEAR_SIZES, TEN
 from services.features.mark_sums import sums
 
 FIRST_AT_ONCE = 250
 """Numbers whose rows are read at first: each may have very many marks."""
-ROWS_AT_ONCE = 1_000_000
+MARKS_AT_ONCE = 1_000_000
 """Marks that are read at once, as far as those read before tell how many a number brings."""
 SUMMED_AT_ONCE = 16_384
 """Marks that are summed at once, about: some thirty arrays are made of them."""
+ROWS_AT_ONCE = 2_048
+"""Numbers whose rows are made at once: each column is an array of its own before."""
 
 U64 = npt.NDArray[np.uint64]
 _NO_KEYS: U64 = np.zeros(0, dtype=np.uint64)
@@ -93,14 +95,17 @@ def compute(
     """
     wide = wide or Wide.of(store, *queries.wide_run(store, as_of))
     out = _NO_KEYS if excluded is None else excluded
-    rows, at, count = [domain.no_rows()], 0, FIRST_AT_ONCE
+    rows = np.empty((len(numbers), len(NAMES)), dtype=np.float32)
+    at, count = 0, FIRST_AT_ONCE
     while at < len(numbers):
         part = numbers[at : at + count]
         found, read = _aggregated(store, as_of, part, out, wide)
-        rows.append(domain.rows(part, as_of, found))
+        for first in range(0, len(part), ROWS_AT_ONCE):
+            some = part[first : first + ROWS_AT_ONCE]
+            rows[at + first : at + first + len(some)] = domain.rows(some, as_of, found)
         at += len(part)
-        count = max(len(part) * ROWS_AT_ONCE // max(read, 1), 1)
-    return np.concatenate(rows)
+        count = max(len(part) * MARKS_AT_ONCE // max(read, 1), 1)
+    return rows
 
 
 def _aggregated(

@@ -200,7 +200,7 @@ def newest_marks(store):
 
 def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
     numbers = fill(store, 3, 2 * FIRST_AT_ONCE)
-    monkeypatch.setattr("services.features.touched.ROWS_AT_ONCE", 1_000)  # parts of some 80
+    monkeypatch.setattr("services.features.touched.MARKS_AT_ONCE", 1_000)  # parts of some 80
 
     together = compute(store, AS_OF, numbers)
 
@@ -209,11 +209,12 @@ def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
         np.testing.assert_array_equal(together[at], compute(store, AS_OF, numbers[at : at + 1])[0])
 
 
-def test_marks_summed_in_parts_make_the_same_rows(store, monkeypatch):
+@pytest.mark.parametrize("what", ["SUMMED_AT_ONCE", "ROWS_AT_ONCE"])
+def test_marks_summed_and_rows_made_in_parts_are_the_same(store, monkeypatch, what):
     numbers = fill(store, 5, 100)
     together = compute(store, AS_OF, numbers)
 
-    monkeypatch.setattr("services.features.touched.SUMMED_AT_ONCE", 30)
+    monkeypatch.setattr(f"services.features.touched.{what}", 30)
 
     np.testing.assert_array_equal(compute(store, AS_OF, numbers), together)
 
