@@ -26,6 +26,7 @@ import psutil
 from loadtests import bars, published_state, redis_peer
 from loadtests.echo_server import LARGE_MESSAGES
 from loadtests.servers import proportional_mib, started
+from services.common.allocation import GIVE_BACK_S
 from services.common.feed import files
 from services.common.feed.rows import Digest, Rows, updated
 from services.reputation.published import table
@@ -106,11 +107,12 @@ def lookups(numbers: int, folder: Path, workers: int) -> None:
             _private(stub, keys)
         half_load(address, folder / "answers" / "request")
         _touch_all(address, keys, 4 * workers)
-        share = proportional_mib([process, *process.children()]) * 2**20 / numbers
-        line(
-            f"resident memory a number, all {workers + 1} processes", f"{share:.1f} bytes", "bar 40"
-        )
-        bars.at_most("resident bytes a number, all processes", share, 40)
+        for when, after_s in (("right after", 0.0), ("at rest", 2 * GIVE_BACK_S)):
+            time.sleep(after_s)
+            share = proportional_mib([process, *process.children()]) * 2**20 / numbers
+            what = f"resident a number, all {workers + 1} processes, {when}"
+            line(what, f"{share:.1f} bytes", "bar 40")
+            bars.at_most(f"resident bytes a number, all processes, {when}", share, 40)
 
 
 def _touch_all(address: str, keys: np.ndarray, connections: int) -> None:

@@ -123,7 +123,12 @@ def main(
 def replace_process(
     folder: Path, address: str, count: int, health_address: str, drain_s: float, stale_s: float
 ) -> None:
-    """Become such a process, without what this one has loaded."""
+    """Become such a process, without what this one has loaded.
+
+    One thread does nearly all of its work: what is free in one arena of the allocator would be of
+    no use to another, and libraries begin threads before mallopt(3) could say so.
+    """
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     arguments = [sys.executable, "-m", "services.lookups", str(folder), address, str(count)]
     arguments += [health_address, str(drain_s), str(stale_s)]
     sys.stdout.flush()

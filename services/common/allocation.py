@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:1000")
-GIVE_BACK_S = 20.0
+GIVE_BACK_S = 5.0
 _OPTIONS = {
     "MALLOC_MMAP_THRESHOLD_": (-3, 512 << 10),
     "MALLOC_TRIM_THRESHOLD_": (-1, 8 << 20),

@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from services.common.numbering.kinds import Kind
-from services.common.numbering.segments import FIRST_SEGMENT, SEGMENT_COUNT, load_segments
+from services.common.numbering.segments import FIRST_SEGMENT, SEGMENT_COUNT, read_segments
 
 MIIT, OBSERVED = 1, 2
 """Allocation of a segment: by the MIIT table, or only seen in use in the package `phone`."""
@@ -111,7 +111,7 @@ def _mobile_tables(
             carrier[_slice(prefix)] = codes.index(code)
     # Segments in use outside the MIIT table (about 0.6 % of those listed): a mark may name one,
     # so they are numbers, but `facts` says that nobody is known to hold the prefix.
-    seen = load_segments()
+    seen = read_segments()
     observed = (allocation == 0) & (seen.place >= 0)
     allocation[observed] = OBSERVED
     by_phone = np.zeros(256, dtype=np.uint8)
