@@ -160,6 +160,8 @@ class Consumer:
         if updates.reset:
             return self._begin("the server asks to begin anew")
         head = verify(self._key, updates.head.head, updates.head.signature)
+        if head.filter != copy.head.filter:  # signed by the server, and of another's copy
+            return self._begin("the updates were for another filter")
         try:
             removals = files.read_numbers(updates.removals) if updates.removals else NO_NUMBERS
             additions = files.read_rows(updates.additions) if updates.additions else EMPTY

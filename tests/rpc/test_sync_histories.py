@@ -184,6 +184,18 @@ class Histories(RuleBasedStateMachine):
             self.root.cleanup()
 
 
+def test_updates_for_another_filter_are_not_taken():
+    histories, nothing = Histories(), (0, 0, NOTHING, 0)
+    histories.begin()
+    for name in ("all", "grave"):
+        histories.synchronise(name=name, fault="")
+    histories.publish(rows=dict.fromkeys(histories.shown, nothing))
+
+    histories.synchronise(name="all", fault="replayed")
+
+    histories.teardown()
+
+
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr("services.consumer.sync.RETRY_S", 0.01)
