@@ -2,8 +2,8 @@
 
 To be imported before Arrow and the engine of the store, which ask the environment when they are
 loaded. Arrow takes its memory from the allocator of C then, too, for its own keeps 100 MiB of what
-was freed. The engine's own, jemalloc, keeps what was freed for a second, not for five: after some
-hundred small statements it held 180 MiB of which 37 were in use, now 53.
+was freed. The engine's own, jemalloc, keeps what was freed for a second, not for five
+(docs/decisions.md).
 """
 
 import ctypes

@@ -19,6 +19,7 @@ UNKNOWN = -1
 """In a gold column: no truth known for the task."""
 _CHUNK_ANSWERS = 1 << 16
 _ALONE_ANSWERS = 1 << 16
+"""With fewer, a second thread costs more than it does. Ours."""
 _PARTS = 2
 
 
