@@ -26,6 +26,8 @@ from services.reputation.following import FollowedState
 PAUSE_S = 0.05
 """How long a process waits before it looks for a newer version."""
 GRACE_S = 20.0
+ANSWER_BYTES = 512 << 10
+"""Answers to batches are smaller: mapping each by itself would cost more than its copy."""
 _EXAMPLE = "+8613800138000"
 
 
@@ -105,7 +107,7 @@ def main(
 ) -> int:
     """Serve until SIGTERM or SIGINT."""
     log_as_json()
-    allocation.keep_little()
+    allocation.keep_little(ANSWER_BYTES)
     load_shared()
     identity = Identity.read(os.environ)
     try:

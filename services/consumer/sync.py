@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from services.common import rpc
 from services.common.errors import DomainError, FailedPrecondition
 from services.common.feed import files
-from services.common.feed.head import Head
+from services.common.feed.head import Head, check_filter, filter_text
 from services.common.feed.rows import EMPTY, Digest, Rows, updated
 from services.common.feed.signing import key_id, verify
 from services.consumer.copy import Copy, Folder, check
@@ -94,6 +94,9 @@ class Consumer:
         if chosen is None:
             chosen = json_format.Parse(kept or "{}", pb.FeedFilter())
         self._filter = chosen
+        self._filter_text = filter_text(
+            chosen.calling_codes, chosen.minimum_level, chosen.category_groups
+        )
         self._filter_json = json_format.MessageToJson(chosen, indent=None, sort_keys=True)
         self._key = b""
         self._progress = Progress()
@@ -104,7 +107,8 @@ class Consumer:
         Whatever fails, the last good copy stays as it was.
 
         Raises:
-            DomainError: FEED_SIGNATURE_INVALID, FEED_DIGEST_MISMATCH, and what the server answers.
+            DomainError: FEED_SIGNATURE_INVALID, FEED_FILTER_MISMATCH, FEED_DIGEST_MISMATCH, and
+                what the server answers.
             grpc.RpcError: a call failed without a typed error.
         """
         self._progress = Progress()
@@ -160,9 +164,8 @@ class Consumer:
         if updates.reset:
             return self._begin("the server asks to begin anew")
         head = verify(self._key, updates.head.head, updates.head.signature)
-        if head.filter != copy.head.filter:  # signed by the server, and of another's copy
-            return self._begin("the updates were for another filter")
         try:
+            check_filter(head, self._filter_text)
             removals = files.read_numbers(updates.removals) if updates.removals else NO_NUMBERS
             additions = files.read_rows(updates.additions) if updates.additions else EMPTY
             rows = updated(copy.rows, removals, additions)
@@ -182,6 +185,7 @@ class Consumer:
         request = pb.GetSnapshotRequest(filter=self._filter)
         offered = self._stub.GetSnapshot(request, timeout=CALL_TIMEOUT_S)
         head = verify(self._key, offered.head.head, offered.head.signature)
+        check_filter(head, self._filter_text)
         part = self._download(offered, head)
         rows = files.read_rows(str(part))
         digest = Digest.of(rows)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import out_of_range
-from services.common.feed.head import ALL
+from services.common.feed.head import filter_text
 from services.common.feed.rows import ROW, Rows, round_marks
 from services.common.numbering.keys import CLASS_SHIFT, CN, E164, MAX_E164_DIGITS, VALUE_MASK
 from services.common.taxonomy import standard
@@ -65,15 +65,9 @@ class Filter:
 
     @property
     def text(self) -> str:
-        """Canonical text: equal for filters that keep the same."""
-        parts = []
-        if self.calling_codes:
-            parts.append("+" + ",".join(map(str, self.calling_codes)))
-        if self.minimum_level:
-            parts.append(f"level>={self.minimum_level}")
-        if self.groups:
-            parts.append(",".join(f"A{group}" for group in self.groups))
-        return " ".join(parts) or ALL
+        """Canonical text, see `filter_text`."""
+        groups = [f"A{group}" for group in self.groups]
+        return filter_text(self.calling_codes, self.minimum_level, groups)
 
     def keeps(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows are kept, bool (n,)."""

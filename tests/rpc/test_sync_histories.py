@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.common import rpc
-from services.common.errors import DomainError
+from services.common.errors import DomainError, FailedPrecondition
 from services.common.feed.rows import Digest
 from services.common.feed.signing import Signer
 from services.consumer.copy import Folder
@@ -30,7 +30,8 @@ CHOSEN = {
     "all": (pb.FeedFilter(), Filter()),
     "grave": (pb.FeedFilter(minimum_level=2), Filter(minimum_level=2)),
 }
-FAULTS = ("", "cut", "spoilt", "no additions", "no removals", "replayed")
+FAULTS = ("", "cut", "spoilt", "swapped", "no additions", "no removals", "replayed")
+REFUSED = {"spoilt": "FEED_DIGEST_MISMATCH", "swapped": "FEED_FILTER_MISMATCH"}
 
 numbers = st.sampled_from([key(8613800138000 + i) for i in range(12)])
 values = st.tuples(
@@ -46,6 +47,12 @@ class Network(FeedServicer):
 
     fault = ""
     earlier: pb.Updates | None = None
+
+    def GetSnapshot(self, request, context):
+        if self.fault == "swapped":
+            self.fault = ""
+            request.filter.minimum_level = 2 - request.filter.minimum_level
+        return super().GetSnapshot(request, context)
 
     def DownloadSnapshot(self, request, context):
         for piece in super().DownloadSnapshot(request, context):
@@ -143,8 +150,7 @@ class Histories(RuleBasedStateMachine):
                 try:
                     copy, _ = consumer.catch_up()
                 except DomainError as error:
-                    assert error.reason == "FEED_DIGEST_MISMATCH"
-                    assert fault == "spoilt"
+                    assert error.reason == REFUSED[fault]
                     copy = None
                 else:
                     assert copy.head.state_sha256 in self.issued[name]
@@ -193,6 +199,21 @@ def test_updates_for_another_filter_are_not_taken():
 
     histories.synchronise(name="all", fault="replayed")
 
+    histories.teardown()
+
+
+def test_a_snapshot_of_another_filter_is_refused_by_name():
+    histories = Histories()
+    histories.begin()
+    histories.service.fault = "swapped"
+
+    with rpc.connect(f"127.0.0.1:{histories.server.port}") as channel:
+        consumer = Consumer(channel, histories._copy("all").path)
+        with pytest.raises(FailedPrecondition, match=r"'level>=2'; 'all' was asked for") as refused:
+            consumer.catch_up()
+
+    assert refused.value.reason == "FEED_FILTER_MISMATCH"
+    assert histories._copy("all").try_load() == (None, "")
     histories.teardown()
 
 

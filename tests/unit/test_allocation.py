@@ -54,9 +54,9 @@ def resident_mib():
 
 allocation.keep_little()
 taken = []
-for _ in range(1_600):
-    taken.append(libc.malloc(100_000))
-    ctypes.memset(ctypes.c_void_p(taken[-1]), 1, 100_000)
+for _ in range(2_667):
+    taken.append(libc.malloc(60_000))
+    ctypes.memset(ctypes.c_void_p(taken[-1]), 1, 60_000)
     libc.malloc(64)  # kept, so that nothing at the end of the heap is free
 before = resident_mib()
 for one in taken:

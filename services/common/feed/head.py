@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.common.errors import InvalidArgument
+from services.common.errors import FailedPrecondition, InvalidArgument
 
 ALL = "all"
 """The filter that keeps everything."""
@@ -19,7 +20,7 @@ class Head:
 
     Attributes:
         version: opaque to consumers: the published version and a digest of the filter.
-        filter: its canonical text, ALL without one.
+        filter: its canonical text, see `filter_text`.
         row_count: rows in the state.
         state_sha256: hex.
         publish_time_ms: when the published version was written; 0: nothing was published.
@@ -34,6 +35,42 @@ class Head:
     def to_bytes(self) -> bytes:
         """JSON with sorted keys and no spaces: what is signed."""
         return json.dumps(self.__dict__, sort_keys=True, separators=(",", ":")).encode()
+
+
+def filter_text(
+    calling_codes: Iterable[int], minimum_level: int, category_groups: Iterable[str]
+) -> str:
+    """Canonical text of a filter: equal for filters that keep the same, whatever their order.
+
+    Args:
+        calling_codes: of countries; none: all.
+        minimum_level: 0 to 4.
+        category_groups: "A1", ...; none: all.
+    """
+    parts = []
+    if codes := sorted(set(calling_codes)):
+        parts.append("+" + ",".join(map(str, codes)))
+    if minimum_level:
+        parts.append(f"level>={minimum_level}")
+    if groups := sorted(set(category_groups), key=lambda group: (len(group), group)):
+        parts.append(",".join(groups))
+    return " ".join(parts) or ALL
+
+
+def check_filter(head: Head, asked: str) -> None:
+    """Accept a head that is of the filter that was asked for: all heads of a server are signed.
+
+    Raises:
+        FailedPrecondition: FEED_FILTER_MISMATCH.
+    """
+    if head.filter != asked:
+        raise FailedPrecondition(
+            "FEED_FILTER_MISMATCH",
+            f"version {head.version} is of the filter {head.filter[:80]!r}; {asked!r} was asked for",
+            version=head.version,
+            expected=asked,
+            found=head.filter[:80],
+        )
 
 
 def read_head(content: bytes) -> Head:
