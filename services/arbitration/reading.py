@@ -18,7 +18,7 @@ from services.arbitration.honesty import (
 )
 from services.arbitration.prior import Prior, Told
 from services.arbitration.queries import Scope, Span
-from services.common.places import parts
+from services.common.places import count_for, parts
 from services.common.store import Store
 
 I64 = npt.NDArray[np.int64]
@@ -26,6 +26,10 @@ SPAN_MARKS = 2_000_000
 """Marks that are held at once by a full pass, about."""
 FEW = 2
 """Marks of a source on a number that are no crowd."""
+FIRST_AT_ONCE = 1_000
+"""Numbers whose marks are read at first: each may have very many."""
+MARKS_AT_ONCE = 1 << 16
+"""Marks that are read at once, as far as those read before tell how many a number has."""
 PART_MARKS = 16_384
 """Marks that are judged at once of touched numbers, about: some thirty arrays are made of them."""
 BLOCK = 1 << 20
@@ -123,14 +127,27 @@ class Reader:
         Raises:
             UnknownLabel: the vocabulary lacks a label.
         """
-        read = self._facts(numbers)
+        left, count = numbers, FIRST_AT_ONCE
+        while True:
+            some, left = left[:count], left[count:]
+            read = self._facts(some)
+            yield from self._arranged_in_parts(read, known)
+            if not len(left):
+                return
+            count = count_for(len(some), len(read.marks["number"]), MARKS_AT_ONCE)
+
+    def _arranged_in_parts(
+        self, read: "_Facts", known: Honesty
+    ) -> Iterator[tuple[domain.Marks, Context]]:
         number, first = read.marks["number"], 0
         for rows in parts(number, PART_MARKS):
-            after = len(numbers)  # those without marks belong to the part after which they come
+            after = len(
+                read.numbers
+            )  # those without marks belong to the part after which they come
             if rows.stop < len(number):
-                after = int(np.searchsorted(numbers, number[rows.stop]))
+                after = int(np.searchsorted(read.numbers, number[rows.stop]))
             some = {name: column[rows] for name, column in read.marks.items()}
-            yield self._arranged(read, some, numbers[first:after], known)
+            yield self._arranged(read, some, read.numbers[first:after], known)
             first = after
 
     def _facts(self, scope: Scope) -> "_Facts":

@@ -38,8 +38,8 @@ def keep_little(array_bytes: int = ARRAY_BYTES) -> None:
     before threads begin; what the environment says stands; without glibc it does nothing.
 
     Args:
-        array_bytes: from so many on, each piece of memory is mapped by itself and given back when it
-            is freed. Its pages come anew each time: 0.1 us a KiB.
+        array_bytes: from so many on, each piece of memory is mapped by itself and given back when
+            it is freed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -41,3 +41,8 @@ def parts(keys: npt.NDArray[Any], about: int) -> Iterator[slice]:
         if end == len(keys):
             return
         at = end
+
+
+def count_for(count: int, rows: int, wanted: int) -> int:
+    """How many keys bring about the wanted rows, where so many keys brought so many; at least 1."""
+    return max(count * wanted // max(rows, 1), 1)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.common.places import parts, place
+from services.common.places import count_for, parts, place
 from services.common.store import Store
 from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
 from services.features.alike import References
@@ -22,7 +22,7 @@ from services.features.mark_sums import sums
 
 FIRST_AT_ONCE = 250
 """Numbers whose rows are read at first: each may have very many marks."""
-MARKS_AT_ONCE = 1_000_000
+MARKS_AT_ONCE = 1 << 18
 """Marks that are read at once, as far as those read before tell how many a number brings."""
 SUMMED_AT_ONCE = 16_384
 """Marks that are summed at once, about: some thirty arrays are made of them."""
@@ -104,7 +104,7 @@ def compute(
             some = part[first : first + ROWS_AT_ONCE]
             rows[at + first : at + first + len(some)] = domain.rows(some, as_of, found)
         at += len(part)
-        count = max(len(part) * MARKS_AT_ONCE // max(read, 1), 1)
+        count = count_for(len(part), read, MARKS_AT_ONCE)
     return rows
 
 

@@ -170,7 +170,8 @@ def test_touched_numbers_judged_in_parts_get_what_they_get_together(store, monke
     asked = np.array(sorted([*NUMBERS, *unmarked]), dtype=np.int64)
     together, _ = engine.arbitrate(asked, AS_OF)
 
-    monkeypatch.setattr("services.arbitration.reading.PART_MARKS", 20)
+    for name, value in (("PART_MARKS", 20), ("FIRST_AT_ONCE", 3), ("MARKS_AT_ONCE", 50)):
+        monkeypatch.setattr(f"services.arbitration.reading.{name}", value)
     in_parts, _ = engine.arbitrate(asked, AS_OF)
 
     assert len(together.suspicions["number"])

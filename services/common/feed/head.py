@@ -66,7 +66,8 @@ def check_filter(head: Head, asked: str) -> None:
     if head.filter != asked:
         raise FailedPrecondition(
             "FEED_FILTER_MISMATCH",
-            f"version {head.version} is of the filter {head.filter[:80]!r}; {asked!r} was asked for",
+            f"version {head.version} is of the filter {head.filter[:80]!r}; "
+            f"{asked!r} was asked for",
             version=head.version,
             expected=asked,
             found=head.filter[:80],
