@@ -141,9 +141,8 @@ class Reader:
     ) -> Iterator[tuple[domain.Marks, Context]]:
         number, first = read.marks["number"], 0
         for rows in parts(number, PART_MARKS):
-            after = len(
-                read.numbers
-            )  # those without marks belong to the part after which they come
+            # Those without marks belong to the part after which they come.
+            after = len(read.numbers)
             if rows.stop < len(number):
                 after = int(np.searchsorted(read.numbers, number[rows.stop]))
             some = {name: column[rows] for name, column in read.marks.items()}

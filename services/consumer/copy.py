@@ -57,6 +57,23 @@ def check(head: Head, rows: Rows, digest: Digest) -> None:
         )
 
 
+def check_filter(head: Head, asked: str) -> None:
+    """Accept a head that is of the filter that was asked for: all heads of a server are signed.
+
+    Raises:
+        FailedPrecondition: FEED_FILTER_MISMATCH.
+    """
+    if head.filter != asked:
+        raise FailedPrecondition(
+            "FEED_FILTER_MISMATCH",
+            f"version {head.version} is of the filter {head.filter[:80]!r}; "
+            f"{asked!r} was asked for",
+            version=head.version,
+            expected=asked,
+            found=head.filter[:80],
+        )
+
+
 class Folder:
     """Where a copy is kept."""
 

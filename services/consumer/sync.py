@@ -14,10 +14,10 @@ from google.protobuf import json_format
 from services.common import rpc
 from services.common.errors import DomainError, FailedPrecondition
 from services.common.feed import files
-from services.common.feed.head import Head, check_filter, filter_text
+from services.common.feed.head import Head, filter_text
 from services.common.feed.rows import EMPTY, Digest, Rows, updated
 from services.common.feed.signing import key_id, verify
-from services.consumer.copy import Copy, Folder, check
+from services.consumer.copy import Copy, Folder, check, check_filter
 from zhengming.reputation.v1 import feed_pb2 as pb
 from zhengming.reputation.v1 import feed_pb2_grpc as pb_grpc
 

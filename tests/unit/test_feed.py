@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.common.feed import files
+from services.common.feed.head import filter_text
 from services.common.feed.rows import EMPTY, Digest, updated
 from services.common.feed.signing import Signer
 from services.reputation.feed import Feed
@@ -253,3 +254,16 @@ def test_a_calling_code_keeps_its_numbers_and_no_longer_code():
     ]
     assert numbers_of(rows[Filter(calling_codes=(852,)).keeps(rows)]) == [key(85212345678)]
     assert numbers_of(rows[Filter(calling_codes=(1,)).keeps(rows)]) == [key(12025550100)]
+
+
+@pytest.mark.parametrize(
+    ("codes", "level", "groups", "text"),
+    [
+        ([], 0, [], "all"),
+        ([852, 86, 86], 2, ["A3", "A1", "A3"], "+86,852 level>=2 A1,A3"),
+        ([], 0, ["A2"], "A2"),
+    ],
+)
+def test_consumers_name_a_filter_as_the_server_does(codes, level, groups, text):
+    assert filter_text(codes, level, groups) == text
+    assert make_filter(codes, level, groups).text == text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.errors import InvalidArgument
 
 ALL = "all"
 """The filter that keeps everything."""
@@ -55,23 +55,6 @@ def filter_text(
     if groups := sorted(set(category_groups), key=lambda group: (len(group), group)):
         parts.append(",".join(groups))
     return " ".join(parts) or ALL
-
-
-def check_filter(head: Head, asked: str) -> None:
-    """Accept a head that is of the filter that was asked for: all heads of a server are signed.
-
-    Raises:
-        FailedPrecondition: FEED_FILTER_MISMATCH.
-    """
-    if head.filter != asked:
-        raise FailedPrecondition(
-            "FEED_FILTER_MISMATCH",
-            f"version {head.version} is of the filter {head.filter[:80]!r}; "
-            f"{asked!r} was asked for",
-            version=head.version,
-            expected=asked,
-            found=head.filter[:80],
-        )
 
 
 def read_head(content: bytes) -> Head:
