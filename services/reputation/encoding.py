@@ -6,20 +6,19 @@ others is encoded once for its table, what is its own for all rows of a request 
 
 import struct
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from services.common.numbering import format_keys
 from services.common.numbering.keys import CLASS_SHIFT, E164
 from services.common.wire import category_code
 from services.reputation import texts
 from services.reputation.packets import NUMBERS
-from services.reputation.pieces import Displays, Pieces
+from services.reputation.pieces import U8, Displays, put
 from services.reputation.protobuf import double, integer, message, text, timestamp
 from services.reputation.published.packing import PROBABILITY_OF, SECOND_MS, SHARE_OF, TOP
 from services.reputation.published.table import Table
@@ -37,8 +36,9 @@ _FIVE_BYTES_S = 1 << 28
 _SIX_BYTES_S = 1 << 35
 _TWO_BYTES, _THREE_BYTES = 1 << 14, 1 << 21
 """Below them a varint has two and three bytes; a smaller one may be filled up with zeros."""
+_VARINTS = np.array([n & 0x7F | 0x80 | n >> 7 << 8 for n in range(_TWO_BYTES)], dtype=np.uint16)
+"""Varints of two bytes as little-endian integers."""
 _DISPLAYS_KEPT = 50_000
-_BINARY = pa.large_binary()
 _OWN = np.dtype(
     [
         # Tag and length of the result, and in it of the reputation.
@@ -50,7 +50,11 @@ _OWN = np.dtype(
     ]
 )  # fmt: skip
 """What is a row's own, of one size."""
+_HEADS = 6
+"""Bytes of the two tags and lengths."""
 _TIMES = np.dtype([("first", "<i8"), ("last", "<i8")])
+_TIME_HEADS = np.array([[0x5A], [0x62]]) | 6 << 8 | 0x08 << 16
+"""Tags and lengths of the times of the first and last mark, each (1,), and the tag of seconds."""
 _SHARE = np.dtype("V18")
 _ONES = np.ones(TOP, dtype=np.uint8)
 """An entry of a distribution whose category has four digits, as nearly all have."""
@@ -89,9 +93,9 @@ def encode_batch(
     snapshot: Snapshot,
     keys: I64,
     errors: dict[int, bytes],
-    fields: npt.NDArray[np.uint8] | None = None,
+    fields: U8 | None = None,
     making: bool = True,
-) -> bytes | pa.Buffer:
+) -> bytes | memoryview:
     """The results of a BatchGetReputationsResponse, in the order asked.
 
     Args:
@@ -104,14 +108,16 @@ def encode_batch(
     fields = _number_fields(keys) if fields is None else fields
     if fields is not None and len(found) == 1 and len(found[0][1]) == len(keys):
         layer, _, rows = found[0]
-        return _content(encoder_of(layer, making).many(fields, rows))
+        return encoder_of(layer, making).many(fields, rows)[0]
     results = np.full(len(keys), b"", dtype=object)
     left = np.ones(len(keys), dtype=bool)
     for layer, which, rows in found:
         left[which] = False
         encoder = encoder_of(layer, making)
         if fields is not None:
-            results[which] = encoder.many(fields[which], rows).to_pylist()
+            content, ends = encoder.many(fields[which], rows)
+            whole, bounds = bytes(content), [0, *ends.tolist()]
+            results[which] = [whole[a:b] for a, b in pairwise(bounds)]
         else:
             names = format_keys(keys[which])
             for place, name, row in zip(which.tolist(), names, rows.tolist(), strict=True):
@@ -127,7 +133,7 @@ def encode_batch(
     return b"".join(results.tolist())
 
 
-def _number_fields(keys: I64) -> npt.NDArray[np.uint8] | None:
+def _number_fields(keys: I64) -> U8 | None:
     """Field 1 of each Reputation, (n, 16), where all have thirteen digits; else None."""
     digits = keys - (E164 << CLASS_SHIFT)
     if not ((digits >= 10**12) & (digits < 10**13)).all():
@@ -169,18 +175,18 @@ class TableEncoder:
             _what(category, level, state, epoch)
             for category, level, state, epoch, _ in packed.what.tolist()
         ]
-        self._why = Pieces(
+        self._why = [
             b"".join(text(8, code) for code in packed.texts[reasons].split(";"))
             + (text(20, packed.texts[rule]) if making else b"")
             for rule, reasons in packed.why.tolist()
-        )
-        self._issue = Pieces(
+        ]
+        self._issue = [
             integer(16, version) + timestamp(17, update_ms) + timestamp(18, update_ms + EXPIRY_MS)
             + (text(19, packed.texts[model]) if making else b"")
             for version, update_ms, model in packed.issue.tolist()
-        )  # fmt: skip
-        self._displays = Displays(len(self._what), self._display)
-        self._shares: tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None = None
+        ]  # fmt: skip
+        self._displays = self._no_displays()
+        self._shares: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
 
     def one(self, row: int) -> bytes:
         """The message of a row, without its number."""
@@ -190,8 +196,8 @@ class TableEncoder:
         )
         parts = [
             self._shown().one(what, marks),
-            self._why.list[why],
-            self._issue.list[issue],
+            self._why[why],
+            self._issue[issue],
             _DOUBLES.pack(
                 0x21, PROBABILITY_OF[risk], 0x31, PROBABILITY_OF[probability], 0x49, sources
             ),
@@ -204,36 +210,43 @@ class TableEncoder:
             parts += [_time(11, first_s), _time(12, last_s)]
         return b"".join(parts)
 
-    def many(self, fields: npt.NDArray[np.uint8], rows: I64) -> pa.LargeBinaryArray:
-        """The entry of `results` of each row, (n,); `fields`, (n, size), are field 1 of each."""
-        picked = self._packed.rows.take(rows)
-        last, marks = picked["last_mark_s"], picked["mark_count"].astype(np.int64)
-        why, issue, displays = picked["why"], picked["issue"], self._shown()
-        display = displays.places(picked["what"], marks)
-        shares, sizes = self._distributions(picked)
-        sizes = sizes + self._why.sizes.take(why)
-        sizes += self._issue.sizes.take(issue)
-        sizes += displays.pieces.sizes.take(display)
-        early = np.minimum(last, picked["first_mark_s"]) < _FIVE_BYTES_S
-        is_odd = ((last > 0) & early).any()
-        size, most = int(sizes.max(initial=0)), int(marks.max(initial=0))
-        size += _own_dtype(fields.shape[1]).itemsize
-        if is_odd or size >= _TWO_BYTES or most >= _THREE_BYTES:
-            heads = [field.tobytes() for field in fields]
-            whole = zip(heads, rows.tolist(), strict=True)
-            return pa.array([_result(head + self.one(row)) for head, row in whole], _BINARY)
-        return pc.binary_join_element_wise(
-            *_own(picked, marks, fields, sizes),
-            displays.pieces.at(display),
-            self._why.at(why),
-            self._issue.at(issue),
-            shares,
-            _nothing(),
+    def many(self, fields: U8, rows: I64) -> tuple[bytes | memoryview, I64]:
+        """The entries of `results` of rows, one after the other, and where each ends, (n,).
+
+        Args:
+            fields: (n, size), field 1 of each Reputation.
+        """
+        picked, displays = self._packed.rows.take(rows), self._shown()
+        marks = picked["mark_count"].astype(np.int64)
+        which = np.empty((len(rows), 3), dtype=np.int64)
+        which[:, 0] = displays.places(picked["what"], marks)
+        which[:, 1], which[:, 2] = picked["why"], picked["issue"]
+        which[:, 2] += len(self._why)
+        padded, sizes = displays.pieces.padded, displays.pieces.sizes.take(which)
+        timed, times, first_s = _times(picked)
+        shares, counts = self._distributions(picked)
+        is_odd = (
+            not len(rows)
+            or first_s < _FIVE_BYTES_S
+            or int(marks.max()) >= _THREE_BYTES
+            or int(sizes.max()) > padded.itemsize
         )
+        if shares is None or is_odd:
+            each = zip(fields, rows.tolist(), strict=True)
+            found = [_result(field.tobytes() + self.one(row)) for field, row in each]
+            return b"".join(found), np.fromiter(map(len, found), np.int64, len(found)).cumsum()
+        rest = sizes[:, 0] + sizes[:, 1] + sizes[:, 2]  # a sum over rows takes six times as long
+        rest += counts * _SHARE.itemsize
+        rest[timed] += times.itemsize
+        own = _own(picked, marks, fields, rest)
+        return _together(own, rest, (timed, times), (padded.take(which), sizes), (shares, counts))
+
+    def _no_displays(self) -> Displays:
+        return Displays(len(self._what), self._display, self._why + self._issue)
 
     def _shown(self) -> Displays:
         if len(self._displays) > _DISPLAYS_KEPT:
-            self._displays = Displays(len(self._what), self._display)
+            self._displays = self._no_displays()
         return self._displays
 
     def _display(self, what: int, marks: int) -> bytes:
@@ -244,24 +257,19 @@ class TableEncoder:
         )
         return self._what[what] + text(13, zh) + text(14, en)
 
-    def _distributions(self, rows: npt.NDArray[Any]) -> tuple[pa.LargeBinaryArray, I64]:
-        """The distribution of each row, and its size."""
+    def _distributions(self, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any] | None, I64]:
+        """The entries of the rows' distributions, and how many each has; None: of other sizes."""
         if self._shares is None:
             self._shares = _share_table(self._packed.kinds)
         entries, slots = self._shares
-        kinds, shares = self._packed.kinds.take(rows["kinds"], axis=0), rows["shares"]
-        shown = (shares >= _FIRST_SHARE) & (kinds > 0)
+        shares, slot = rows["shares"], slots.take(rows["kinds"], axis=0)
+        shown = (shares >= _FIRST_SHARE) & (slot != _NO_CATEGORY)
         at = np.flatnonzero(shown)
-        first = slots.take(kinds.ravel().take(at))
-        if (first < 0).any():
-            found = [
-                b"".join(_entries(c)[s] for c, s in zip(row, own, strict=True))
-                for row, own in zip(kinds.tolist(), shares.tolist(), strict=True)
-            ]
-            return pa.array(found, _BINARY), np.fromiter(map(len, found), np.int64, len(found))
+        first = slot.ravel().take(at)
         counts = shown.view(np.uint8) @ _ONES  # a sum over rows so short takes four times as long
-        sizes = counts.astype(np.int64) * _SHARE.itemsize
-        return _cut(entries.take(first + shares.ravel().take(at)), sizes), sizes
+        if first.min(initial=0) < 0:
+            return None, counts
+        return entries.take(first + shares.ravel().take(at)), counts.astype(np.int64)
 
 
 def _what(category: int, level: int, state: int, epoch: int) -> bytes:
@@ -288,64 +296,84 @@ def _result(reputation: bytes) -> bytes:
     return message(1, message(1, reputation))
 
 
-def _own(
-    rows: npt.NDArray[Any], marks: I64, fields: npt.NDArray[np.uint8], sizes: I64
-) -> tuple[pa.LargeBinaryArray, pa.LargeBinaryArray]:
-    """Heads of the results with what is the rows' own, and their times; `sizes`: of the rest."""
-    own = np.empty(len(rows), dtype=_own_dtype(fields.shape[1]))
-    there = rows["last_mark_s"] > 0
-    sizes_of_times = there * _TIMES.itemsize
-    sizes = sizes + (own.itemsize - 6) + sizes_of_times
-    own["tag1"], own["size1"] = 0x0A, _varint2(sizes + 3)
-    own["tag2"], own["size2"] = 0x0A, _varint2(sizes)
+def _together(
+    own: npt.NDArray[Any],
+    rest: I64,
+    timed: tuple[I64, npt.NDArray[Any]],
+    shared: tuple[npt.NDArray[Any], I64],
+    shares: tuple[npt.NDArray[Any], I64],
+) -> tuple[memoryview, I64]:
+    """Entries of what is the rows' own, their times, shared pieces and shares, and their ends.
+
+    Args:
+        own: (n,), of each row.
+        rest: (n,), bytes of all else of it.
+        timed: rows that have times, ascending, and those.
+        shared: (n, 3), each with what it is filled up with, and its size without.
+        shares: of all rows, and how many each row has.
+    """
+    (with_times, times), (pieces, sizes), (entries, counts) = timed, shared, shares
+    whole = rest + own.itemsize
+    ends = whole.cumsum()
+    starts = ends - whole
+    content = np.empty(int(ends[-1]) + pieces.itemsize, dtype=np.uint8)
+    places = np.empty_like(sizes)
+    np.add(starts, own.itemsize, out=places[:, 0])
+    places[with_times, 0] += times.itemsize
+    np.add(places[:, 0], sizes[:, 0], out=places[:, 1])
+    np.add(places[:, 1], sizes[:, 1], out=places[:, 2])
+    # What the pieces are filled up with lies over what comes after them until that is written.
+    put(content, places.ravel(), pieces.ravel())
+    before = ends - counts.cumsum() * entries.itemsize
+    put(content, before.repeat(counts) + np.arange(len(entries)) * entries.itemsize, entries)
+    put(content, starts, own)
+    put(content, starts.take(with_times) + own.itemsize, times)
+    return content[: ends[-1]].data, ends
+
+
+def _times(rows: npt.NDArray[Any]) -> tuple[I64, npt.NDArray[Any], int]:
+    """The rows that have times, those, and the earliest of them in seconds."""
+    last = rows["last_mark_s"]
+    timed = np.flatnonzero(last)
+    times_s = np.empty((2, len(timed)), dtype=np.int64)
+    times_s[0], times_s[1] = rows["first_mark_s"].take(timed), last.take(timed)
+    fields = _varint5(times_s)
+    fields <<= 24
+    fields |= _TIME_HEADS
+    both = np.ascontiguousarray(fields.T).view(_TIMES).ravel()
+    return timed, both, int(times_s.min(initial=_SIX_BYTES_S))
+
+
+def _own(rows: npt.NDArray[Any], marks: I64, fields: U8, sizes: I64) -> npt.NDArray[Any]:
+    """Heads of the results with what is the rows' own; `sizes`: of the rest."""
+    own = _own_template(fields.shape[1]).repeat(len(rows))
+    sizes = sizes + (own.itemsize - _HEADS)
+    own["size2"], own["size1"] = _VARINTS.take(sizes), _VARINTS.take(sizes + _HEADS // 2)
     own["number"] = fields
-    own["tag4"], own["tag6"], own["tag9"] = 0x21, 0x31, 0x49
     for name in ("risk", "probability"):
         own[name] = PROBABILITY_OF.take(rows[name])
     own["effective_sources"] = rows["effective_sources"]
-    own["mark_count"] = 0x50 | (_varint2(marks & 0x3FFF) | 0x8000 | marks >> 14 << 16) << 8
-    times = np.empty(len(rows), dtype=_TIMES)
-    for tag, name in ((0x5A, "first"), (0x62, "last")):
-        times[name] = tag | 6 << 8 | 0x08 << 16 | _varint5(rows[f"{name}_mark_s"]) << 24
-    whole = np.full(len(rows), own.itemsize, dtype=np.int64)
-    return _cut(own, whole), _cut(times[there], sizes_of_times)
+    own["mark_count"] = 0x50 | (_VARINTS.take(marks & 0x3FFF) | 0x8000 | marks >> 14 << 16) << 8
+    return own
 
 
-def _varint2(values: I64) -> I64:
-    """Varints of two bytes as little-endian integers."""
-    return values & 0x7F | 0x80 | values >> 7 << 8
-
-
-def _varint5(seconds: npt.NDArray[Any]) -> I64:
+def _varint5(seconds: I64) -> I64:
     """Varints of five bytes as little-endian integers."""
-    s = seconds.astype(np.int64)
-    found = s & 0x7F | (s & 0x3F80) << 1 | (s & 0x1FC000) << 2 | (s & 0xFE00000) << 3
-    return found | s >> 28 << 32 | 0x80808080
+    found = seconds & 0x7F | 0x80808080
+    for mask, shift in ((0x3F80, 1), (0x1FC000, 2), (0xFE00000, 3)):
+        found |= (seconds & mask) << shift
+    found |= seconds >> 28 << 32
+    return found
 
 
 @lru_cache(maxsize=256)
-def _own_dtype(size: int) -> np.dtype[Any]:
-    own = np.dtype([("number", "u1", (size,))])
-    return np.dtype([*_OWN.descr[:4], *own.descr, *_OWN.descr[4:]])
-
-
-def _cut(content: npt.NDArray[Any], sizes: I64) -> pa.LargeBinaryArray:
-    """Bytes, (b,), cut into pieces of these sizes, (n,)."""
-    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
-    return pa.Array.from_buffers(_BINARY, len(sizes), buffers)
-
-
-@lru_cache(maxsize=1)
-def _nothing() -> pa.LargeBinaryScalar:
-    """Stands between pieces; not made at import, where Arrow would look for pandas."""
-    return pa.scalar(b"", _BINARY)
-
-
-def _content(pieces: pa.LargeBinaryArray) -> bytes | pa.Buffer:
-    """All pieces of an array that is no part of another, one after the other."""
-    return pieces.buffers()[2] or b""
+def _own_template(size: int) -> npt.NDArray[Any]:
+    """What is own of a row, (1,), with field 1 of so many bytes, and all its tags."""
+    number = np.dtype([("number", "u1", (size,))])
+    own = np.zeros(1, dtype=[*_OWN.descr[:4], *number.descr, *_OWN.descr[4:]])
+    own["tag1"] = own["tag2"] = 0x0A
+    own["tag4"], own["tag6"], own["tag9"] = 0x21, 0x31, 0x49
+    return own
 
 
 @lru_cache(maxsize=1_000)
@@ -359,13 +387,16 @@ def _entries(category: int) -> tuple[bytes, ...]:
 
 
 _FIRST_SHARE = int(np.argmax(SHARE_OF >= MIN_SHARE))
+_NO_CATEGORY, _OTHER_SIZE = -1, -2
+"""Instead of where entries begin: of none, and of one whose entries have another size."""
 
 
-def _share_table(kinds: npt.NDArray[np.uint16]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Entries of one size, and where those of each category begin; -1: of another size."""
-    slots = np.full(1 << 16, -1, dtype=np.int64)
+def _share_table(kinds: npt.NDArray[np.uint16]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Entries of one size, and where those of each of the `kinds` begin, (k, TOP)."""
+    slots = np.full(1 << 16, _OTHER_SIZE, dtype=np.int32)
+    slots[0] = _NO_CATEGORY
     content: list[bytes] = []
     for category in np.unique(kinds[kinds >= 1000]).tolist():
         slots[category] = len(content)
         content += [entry or bytes(_SHARE.itemsize) for entry in _entries(category)]
-    return np.frombuffer(b"".join(content), dtype=_SHARE), slots
+    return np.frombuffer(b"".join(content), dtype=_SHARE), slots[kinds]

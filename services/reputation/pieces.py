@@ -6,53 +6,70 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
 
+MOST = 192
+"""Bytes of a piece that are kept beside those of others; what is displayed of a number and why has
+some 120 at most."""
 _FEW = 256
 """Counts of marks below it are found without a dictionary."""
 
 
 class Pieces:
-    """Encoded entries of a dictionary.
+    """Encoded pieces, each at a place that it keeps.
+
+    Threads may read while one adds: what they read later has all earlier places, too.
 
     Attributes:
-        list, all: the entries.
-        sizes: their sizes in bytes.
+        list: the pieces.
+        sizes: int64, of each in bytes, and room for more.
+        padded: the same pieces as void, filled up to one size; what is longer than MOST is cut.
     """
 
-    list: list[bytes]
-    all: pa.LargeBinaryArray
-    sizes: I64
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.list: list[bytes] = []
+        self.sizes: I64 = np.zeros(0, dtype=np.int64)
+        self.padded: npt.NDArray[Any] = np.zeros(0, dtype="V1")
+        self.add(pieces)
 
-    def __init__(self, pieces: Iterable[bytes], after: "Pieces | None" = None) -> None:
-        made = list(pieces)
-        sizes = np.fromiter(map(len, made), np.int64, len(made))
-        entries = pa.array(made, pa.large_binary())
-        if after is not None:
-            made = after.list + made
-            sizes = np.append(after.sizes, sizes)
-            entries = pa.concat_arrays([after.all, entries])
-        self.list, self.sizes, self.all = made, sizes, entries
-
-    def at(self, places: npt.NDArray[Any]) -> pa.LargeBinaryArray | pa.LargeBinaryScalar:
-        """The entries at places, (n,); one for all of them where there is no other."""
-        return self.all[0] if len(self.list) == 1 else self.all.take(pa.array(places))
+    def add(self, pieces: Iterable[bytes]) -> None:
+        """Put more pieces behind those that are there."""
+        start, sizes, padded = len(self.list), self.sizes, self.padded
+        self.list += pieces
+        count = len(self.list)
+        longest = max(map(len, self.list[start:]), default=0)
+        width = max(padded.itemsize, min(longest, MOST))
+        if count > len(sizes) or width > padded.itemsize:
+            room = max(count, 2 * start)
+            start, sizes = 0, np.zeros(room, dtype=np.int64)
+            padded = np.zeros(room, dtype=f"V{width}")
+        new = self.list[start:]
+        sizes[start:count] = np.fromiter(map(len, new), np.int64, len(new))
+        padded[start:count] = np.array(new, dtype=f"S{width}").view(padded.dtype)
+        self.sizes, self.padded = sizes, padded
 
 
 class Displays:
     """What is displayed of a kind of row with a count of marks, made when first asked for.
 
-    Threads may share it. Places stay what they are, so a later `all` serves an earlier place.
+    Threads may share it.
+
+    Args:
+        kinds: how many.
+        make: the piece of a kind and a count.
+        others: pieces that are there before.
     """
 
-    def __init__(self, kinds: int, make: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self, kinds: int, make: Callable[[int, int], bytes], others: Iterable[bytes]
+    ) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._at: dict[tuple[int, int], int] = {}
         self._few = np.full((kinds, _FEW), -1, dtype=np.int64)
-        self.pieces = Pieces([])
+        self.pieces = Pieces(others)
 
     def __len__(self) -> int:
         return len(self._at)
@@ -66,10 +83,10 @@ class Displays:
 
     def places(self, kinds: npt.NDArray[Any], marks: I64) -> I64:
         """Where each display is among the pieces, (n,)."""
-        few = marks < _FEW
-        at = self._few[kinds, np.where(few, marks, 0)]
-        if few.all() and (at >= 0).all():
-            return at
+        if marks.max(initial=0) < _FEW:
+            at = self._few.take(kinds * np.int64(_FEW) + marks)
+            if at.min(initial=0) >= 0:
+                return at
         wanted = list(zip(kinds.tolist(), marks.tolist(), strict=True))
         try:
             found = [self._at[key] for key in wanted]
@@ -80,10 +97,25 @@ class Displays:
     def _add(self, wanted: list[tuple[int, int]]) -> list[int]:
         with self._lock:
             new = [key for key in dict.fromkeys(wanted) if key not in self._at]
-            first = len(self._at)
-            self.pieces = Pieces((self._make(*key) for key in new), self.pieces)
+            first = len(self.pieces.list)
+            self.pieces.add([self._make(*key) for key in new])
             for at, (kind, marks) in enumerate(new, first):
                 if marks < _FEW:
                     self._few[kind, marks] = at
                 self._at[kind, marks] = at
             return [self._at[key] for key in wanted]
+
+
+def put(content: U8, places: I64, values: npt.NDArray[Any]) -> None:
+    """Write values at any bytes, in their order: where two overlap the later one stands.
+
+    Args:
+        content: (b,), what is written to.
+        places: (n,), where each value begins; all of it is inside.
+        values: (n,), of one size.
+    """
+    size = values.itemsize
+    anywhere = np.ndarray(
+        max(len(content) - size + 1, 0), dtype=f"V{size}", buffer=content, strides=(1,)
+    )
+    anywhere[places] = values.view(anywhere.dtype)

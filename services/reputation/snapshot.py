@@ -53,7 +53,7 @@ class Snapshot:
         for layer in self.layers:
             rows = layer.index.find(numbers if left is None else numbers[left])
             hit = rows >= 0
-            if left is None and hit.all():
+            if left is None and np.count_nonzero(hit) == len(hit):
                 return [(layer, np.arange(len(rows)), rows)]
             which = np.flatnonzero(hit) if left is None else left[hit]
             if len(which):

@@ -6,6 +6,7 @@ kept as its low bits: 2 bytes where a bucket spans no more than 65,536 numbers.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ class KeyIndex:
     def __len__(self) -> int:
         return len(self.low)
 
+    @cached_property
+    def _shifts(self) -> I64:
+        """What leads from a bucket of each zone to its place in `starts`, int64 (z,)."""
+        return self.offset[:-1] - self.first
+
     def find(self, keys: I64) -> I64:
         """The row of each key, int64 (m,); -1 where there is none."""
         found = np.full(len(keys), -1, dtype=np.int64)
@@ -53,8 +59,7 @@ class KeyIndex:
     def _find(self, keys: I64, found: I64) -> None:
         bucket = keys >> self.shift
         zone = self.first.searchsorted(bucket, side="right") - 1
-        dense = bucket - self.first.take(zone, mode="clip")
-        dense += self.offset.take(zone, mode="clip")
+        dense = bucket + self._shifts.take(zone, mode="clip")
         inside = (zone >= 0) & (dense < self.offset.take(zone + 1, mode="clip"))
         np.multiply(dense, inside, out=dense)
         at = self.starts.take(dense).astype(np.int64)
