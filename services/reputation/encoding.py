@@ -5,6 +5,7 @@ others is encoded once for its table, what is its own for all rows of a request 
 """
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -114,14 +115,11 @@ def encode_batch(
     for layer, which, rows in found:
         left[which] = False
         encoder = encoder_of(layer, making)
-        if fields is not None:
-            content, ends = encoder.many(fields[which], rows)
+        same = _fields_by_size(keys[which]) if fields is None else [(slice(None), fields[which])]
+        for some, heads in same:
+            content, ends = encoder.many(heads, rows[some])
             whole, bounds = bytes(content), [0, *ends.tolist()]
-            results[which] = [whole[a:b] for a, b in pairwise(bounds)]
-        else:
-            names = format_keys(keys[which])
-            for place, name, row in zip(which.tolist(), names, rows.tolist(), strict=True):
-                results[place] = _result(text(1, name) + encoder.one(row))
+            results[which[some]] = [whole[a:b] for a, b in pairwise(bounds)]
     left[list(errors)] = False
     unknown = np.flatnonzero(left)
     for place, name in zip(unknown.tolist(), format_keys(keys[unknown]), strict=True):
@@ -147,6 +145,19 @@ def _number_fields(keys: I64) -> U8 | None:
     for name in ("digits1", "digits2", "digits3"):
         fields[name] = _FOUR_DIGITS.take(fields[name])
     return fields.view(np.uint8).reshape(len(keys), _NUMBER.itemsize)
+
+
+def _fields_by_size(keys: I64) -> Iterator[tuple[I64, U8]]:
+    """Field 1 of each Reputation: which have one size, (m,), and those, (m, size)."""
+    names = format_keys(keys)
+    sizes = np.fromiter(map(len, names), np.int64, len(names))
+    for size in np.unique(sizes).tolist():
+        some = np.flatnonzero(sizes == size)
+        content = "".join([names[place] for place in some.tolist()]).encode()
+        fields = np.empty((len(some), size + 2), dtype=np.uint8)
+        fields[:, :2] = NUMBERS, size
+        fields[:, 2:] = np.frombuffer(content, dtype=np.uint8).reshape(len(some), size)
+        yield some, fields
 
 
 @lru_cache(maxsize=256)
