@@ -18,6 +18,7 @@ os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:1000")
 GIVE_BACK_S = 5.0
 ARRAY_BYTES = 64 << 10
 """Half of what 16,384 marks take in a column: such arrays are not put between what is kept."""
+TOP_BYTES = 8 << 20
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8
 """Options of mallopt(3) of glibc."""
 
@@ -30,7 +31,7 @@ _MAPPING = re.compile(
 """In proc_pid_smaps(5), what is mapped of a file, cannot be written and never was."""
 
 
-def keep_little(array_bytes: int = ARRAY_BYTES) -> None:
+def keep_little(array_bytes: int = ARRAY_BYTES, top_bytes: int = TOP_BYTES) -> None:
     """Have most of what large arrays and messages took given back, not kept for the next.
 
     Threads have an arena of the allocator each, up to eight a core, and each arena keeps what its
@@ -40,13 +41,14 @@ def keep_little(array_bytes: int = ARRAY_BYTES) -> None:
     Args:
         array_bytes: from so many on, each piece of memory is mapped by itself and given back when
             it is freed.
+        top_bytes: so much may be free at the end of the heap.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
     for variable, option, value in (
         ("MALLOC_MMAP_THRESHOLD_", _MMAP_THRESHOLD, array_bytes),
-        ("MALLOC_TRIM_THRESHOLD_", _TRIM_THRESHOLD, 8 << 20),
+        ("MALLOC_TRIM_THRESHOLD_", _TRIM_THRESHOLD, top_bytes),
         ("MALLOC_ARENA_MAX", _ARENA_MAX, 2),
     ):
         if variable not in os.environ:
@@ -63,16 +65,17 @@ def give_back() -> None:
         trim(0)
 
 
-def give_back_until(wait: Callable[[float], bool]) -> None:
-    """Wait until `wait` says that it is over; every GIVE_BACK_S give freed memory back.
+def give_back_until(wait: Callable[[float], bool], every_s: float = GIVE_BACK_S) -> None:
+    """Wait until `wait` says that it is over, and from time to time give freed memory back.
 
     What is free between what is kept would stay: with 120 MiB in use, the arenas grew from 160 to
     205 within three minutes of 3,500 marks a second.
 
     Args:
         wait: waits so many seconds at most; whether it is over.
+        every_s: with a heap of 10 MiB it takes less than a millisecond.
     """
-    while not wait(GIVE_BACK_S):
+    while not wait(every_s):
         give_back()
 
 

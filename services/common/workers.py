@@ -24,7 +24,7 @@ Called in the new process. One that is begun anew has the place of the one that 
 
 READY_S = 60
 LOOK_S = 1.0
-"""A process looks so often whether its parent lives."""
+"""A process looks so often whether its parent lives, and gives back what it does not need."""
 AGAIN_S = 1.0
 """A process that dies is begun anew, but none twice within this time."""
 
@@ -112,14 +112,10 @@ def _run(address: str, place: int, start: Starting, writable: int) -> int:
     parent = os.getppid()
 
     def is_over(within_s: float) -> bool:
-        until = time.monotonic() + within_s
-        while time.monotonic() < until:
-            # Where the parent was killed, nobody would end us.
-            if stop.wait(LOOK_S) or os.getppid() != parent:
-                return True
-        return False
+        # Where the parent was killed, nobody would end us.
+        return stop.wait(within_s) or os.getppid() != parent
 
-    allocation.give_back_until(is_over)
+    allocation.give_back_until(is_over, LOOK_S)
     end()
     return 0
 
