@@ -5,7 +5,7 @@ others is encoded once for its table, what is its own for all rows of a request 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ from services.common.numbering.keys import CLASS_SHIFT, E164
 from services.common.wire import category_code
 from services.reputation import texts
 from services.reputation.packets import NUMBERS
-from services.reputation.pieces import U8, Displays, put
+from services.reputation.pieces import MOST, U8, Displays, Pieces, put, put_pieces
 from services.reputation.protobuf import double, integer, message, text, timestamp
 from services.reputation.published.packing import PROBABILITY_OF, SECOND_MS, SHARE_OF, TOP
 from services.reputation.published.table import Table
@@ -186,17 +186,17 @@ class TableEncoder:
             _what(category, level, state, epoch)
             for category, level, state, epoch, _ in packed.what.tolist()
         ]
-        self._why = [
+        self._why = Pieces(
             b"".join(text(8, code) for code in packed.texts[reasons].split(";"))
             + (text(20, packed.texts[rule]) if making else b"")
             for rule, reasons in packed.why.tolist()
-        ]
-        self._issue = [
+        )
+        self._issue = Pieces(
             integer(16, version) + timestamp(17, update_ms) + timestamp(18, update_ms + EXPIRY_MS)
             + (text(19, packed.texts[model]) if making else b"")
             for version, update_ms, model in packed.issue.tolist()
-        ]  # fmt: skip
-        self._displays = self._no_displays()
+        )  # fmt: skip
+        self._displays = Displays(len(self._what), self._display)
         self._shares: tuple[npt.NDArray[Any], npt.NDArray[np.int32]] | None = None
 
     def one(self, row: int) -> bytes:
@@ -207,8 +207,8 @@ class TableEncoder:
         )
         parts = [
             self._shown().one(what, marks),
-            self._why[why],
-            self._issue[issue],
+            self._why.list[why],
+            self._issue.list[issue],
             _DOUBLES.pack(
                 0x21, PROBABILITY_OF[risk], 0x31, PROBABILITY_OF[probability], 0x49, sources
             ),
@@ -229,35 +229,36 @@ class TableEncoder:
         """
         picked, displays = self._packed.rows.take(rows), self._shown()
         marks = picked["mark_count"].astype(np.int64)
-        which = np.empty((len(rows), 3), dtype=np.int64)
-        which[:, 0] = displays.places(picked["what"], marks)
-        which[:, 1], which[:, 2] = picked["why"], picked["issue"]
-        which[:, 2] += len(self._why)
-        padded, sizes = displays.pieces.padded, displays.pieces.sizes.take(which)
+        display = displays.places(picked["what"], marks)
+        kinds = (
+            (displays.pieces, display),
+            (self._why, picked["why"]),
+            (self._issue, picked["issue"]),
+        )
+        pieces = [of_kind.padded.take(places) for of_kind, places in kinds]
+        sizes = [of_kind.sizes.take(places) for of_kind, places in kinds]
         timed, times, first_s = _times(picked)
         shares, counts = self._distributions(picked)
         is_odd = (
             not len(rows)
             or first_s < _FIVE_BYTES_S
             or int(marks.max()) >= _THREE_BYTES
-            or int(sizes.max()) > padded.itemsize
+            or any(k.is_any_cut and s.max() > MOST for (k, _), s in zip(kinds, sizes, strict=True))
         )
         if shares is None or is_odd:
             each = zip(fields, rows.tolist(), strict=True)
             found = [_result(field.tobytes() + self.one(row)) for field, row in each]
             return b"".join(found), np.fromiter(map(len, found), np.int64, len(found)).cumsum()
-        rest = sizes[:, 0] + sizes[:, 1] + sizes[:, 2]  # a sum over rows takes six times as long
-        rest += counts * _SHARE.itemsize
+        rest = sum(sizes, counts * _SHARE.itemsize)
         rest[timed] += times.itemsize
         own = _own(picked, marks, fields, rest)
-        return _together(own, rest, (timed, times), (padded.take(which), sizes), (shares, counts))
-
-    def _no_displays(self) -> Displays:
-        return Displays(len(self._what), self._display, self._why + self._issue)
+        ends = (rest + own.itemsize).cumsum()
+        content = _together(own, ends, (timed, times), (pieces, sizes), (shares, counts))
+        return content, ends
 
     def _shown(self) -> Displays:
         if len(self._displays) > _DISPLAYS_KEPT:
-            self._displays = self._no_displays()
+            self._displays = Displays(len(self._what), self._display)
         return self._displays
 
     def _display(self, what: int, marks: int) -> bytes:
@@ -309,37 +310,32 @@ def _result(reputation: bytes) -> bytes:
 
 def _together(
     own: npt.NDArray[Any],
-    rest: I64,
+    ends: I64,
     timed: tuple[I64, npt.NDArray[Any]],
-    shared: tuple[npt.NDArray[Any], I64],
+    shared: tuple[Sequence[npt.NDArray[Any]], Sequence[I64]],
     shares: tuple[npt.NDArray[Any], I64],
-) -> tuple[memoryview, I64]:
-    """Entries of what is the rows' own, their times, shared pieces and shares, and their ends.
+) -> memoryview:
+    """Entries of what is the rows' own, their times, shared pieces and shares, in this order.
 
     Args:
         own: (n,), of each row.
-        rest: (n,), bytes of all else of it.
+        ends: (n,), where each entry ends.
         timed: rows that have times, ascending, and those.
-        shared: (n, 3), each with what it is filled up with, and its size without.
+        shared: pieces of each kind, (n,), filled up, and their sizes without.
         shares: of all rows, and how many each row has.
     """
     (with_times, times), (pieces, sizes), (entries, counts) = timed, shared, shares
-    whole = rest + own.itemsize
-    ends = whole.cumsum()
-    starts = ends - whole
-    content = np.empty(int(ends[-1]) + pieces.itemsize, dtype=np.uint8)
-    places = np.empty_like(sizes)
-    np.add(starts, own.itemsize, out=places[:, 0])
-    places[with_times, 0] += times.itemsize
-    np.add(places[:, 0], sizes[:, 0], out=places[:, 1])
-    np.add(places[:, 1], sizes[:, 1], out=places[:, 2])
-    # What the pieces are filled up with lies over what comes after them until that is written.
-    put(content, places.ravel(), pieces.ravel())
+    starts = np.append(0, ends[:-1])
+    longest = max(of_kind.itemsize for of_kind in pieces)
+    content = np.empty(int(ends[-1]) + longest, dtype=np.uint8)
+    places = starts + own.itemsize
+    places[with_times] += times.itemsize
+    put_pieces(content, places, pieces, sizes, own.itemsize)
     before = ends - counts.cumsum() * entries.itemsize
     put(content, before.repeat(counts) + np.arange(len(entries)) * entries.itemsize, entries)
     put(content, starts, own)
     put(content, starts.take(with_times) + own.itemsize, times)
-    return content[: ends[-1]].data, ends
+    return content[: ends[-1]].data
 
 
 def _times(rows: npt.NDArray[Any]) -> tuple[I64, npt.NDArray[Any], int]:

@@ -1,7 +1,7 @@
 """Pieces of messages that many rows share, each encoded once."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ class Pieces:
         list: the pieces.
         sizes: int64, of each in bytes, and room for more.
         padded: the same pieces as void, filled up to one size; what is longer than MOST is cut.
+        is_any_cut: whether one is.
     """
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.list: list[bytes] = []
         self.sizes: I64 = np.zeros(0, dtype=np.int64)
         self.padded: npt.NDArray[Any] = np.zeros(0, dtype="V1")
+        self.is_any_cut = False
         self.add(pieces)
 
     def add(self, pieces: Iterable[bytes]) -> None:
@@ -41,6 +43,7 @@ class Pieces:
         count = len(self.list)
         longest = max(map(len, self.list[start:]), default=0)
         width = max(padded.itemsize, min(longest, MOST))
+        self.is_any_cut |= longest > MOST
         if count > len(sizes) or width > padded.itemsize:
             room = max(count, 2 * start)
             start, sizes = 0, np.zeros(room, dtype=np.int64)
@@ -59,17 +62,14 @@ class Displays:
     Args:
         kinds: how many.
         make: the piece of a kind and a count.
-        others: pieces that are there before.
     """
 
-    def __init__(
-        self, kinds: int, make: Callable[[int, int], bytes], others: Iterable[bytes]
-    ) -> None:
+    def __init__(self, kinds: int, make: Callable[[int, int], bytes]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._at: dict[tuple[int, int], int] = {}
         self._few = np.full((kinds, _FEW), -1, dtype=np.int64)
-        self.pieces = Pieces(others)
+        self.pieces = Pieces([])
 
     def __len__(self) -> int:
         return len(self._at)
@@ -119,3 +119,34 @@ def put(content: U8, places: I64, values: npt.NDArray[Any]) -> None:
         max(len(content) - size + 1, 0), dtype=f"V{size}", buffer=content, strides=(1,)
     )
     anywhere[places] = values.view(anywhere.dtype)
+
+
+def put_pieces(
+    content: U8, places: I64, pieces: Sequence[npt.NDArray[Any]], sizes: Sequence[I64], after: int
+) -> None:
+    """Write for each row a piece of each kind, one after the other.
+
+    What a piece is filled up with lies over what follows, which is to be written later. Kind by
+    kind, each as long as it is, they are written where that cannot reach a piece of the next row
+    that is there already; else row by row, all of one length.
+
+    Args:
+        content: (b,), with room for the longest piece behind the last.
+        places: (n,), ascending, where the first piece of each row begins.
+        pieces: of each kind, (n,), filled up to one size.
+        sizes: of each kind, (n,), without what they are filled up with.
+        after: bytes at least from a row's last piece to the next row's first.
+    """
+    within = after
+    for kind in range(len(pieces) - 1, 0, -1):
+        within += int(sizes[kind].min(initial=pieces[kind].itemsize))
+        if pieces[kind].itemsize > within:
+            longest = max(of_kind.itemsize for of_kind in pieces)
+            each = np.stack([of_kind.astype(f"V{longest}") for of_kind in pieces], axis=1)
+            before = np.cumsum([np.zeros_like(places), *sizes[:-1]], axis=0)
+            put(content, (places + before).T.ravel(), each.ravel())
+            return
+    at = places
+    for of_kind, of_size in zip(pieces, sizes, strict=True):
+        put(content, at, of_kind)
+        at = at + of_size

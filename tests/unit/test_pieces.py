@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.reputation import encoding
-from services.reputation.pieces import MOST, Displays, Pieces, put
+from services.reputation.pieces import MOST, Displays, Pieces, put, put_pieces
 from services.reputation.published.packing import rounded
 from services.reputation.published.table import of_columns
 from tests.unit.test_encoding import CATEGORIES, columns_of
@@ -53,6 +53,7 @@ def test_rows_put_together_at_once_are_those_made_one_by_one(rows, data):
 
 
 pieces = st.binary(max_size=MOST + 10)
+pieces_kept = st.binary(max_size=MOST)
 
 
 @given(st.lists(st.lists(pieces, max_size=5), max_size=6))
@@ -70,13 +71,12 @@ def test_pieces_keep_their_places_as_more_come(parts):
             assert padded.ljust(MOST, b"\0") == piece[:MOST].ljust(MOST, b"\0")
 
 
-def test_displays_come_behind_the_pieces_that_are_there():
-    displays = Displays(2, lambda kind, marks: b"%d:%d" % (kind, marks), [b"why", b"issue"])
+def test_displays_are_made_once_and_keep_their_places():
+    displays = Displays(2, lambda kind, marks: b"%d:%d" % (kind, marks))
 
     first = displays.places(np.array([1, 0, 1]), np.array([3, 700, 3]))
     displays.places(np.array([0]), np.array([4]))
 
-    assert displays.pieces.list[:2] == [b"why", b"issue"]
     assert [displays.pieces.list[at] for at in first] == [b"1:3", b"0:700", b"1:3"]
     assert displays.one(0, 4) == b"0:4"
     assert len(displays) == 3
@@ -88,3 +88,33 @@ def test_where_values_overlap_the_later_stands():
     put(content, np.array([0, 2, 5]), np.array([b"aaaa", b"bbbb", b"cccc"]))
 
     assert content.tobytes() == b"aabbbcccc"
+
+
+@given(st.data(), st.integers(0, 30))
+def test_pieces_stand_one_after_the_other_whatever_their_sizes(data, after):
+    kinds = [Pieces(data.draw(st.lists(pieces_kept, min_size=1, max_size=4))) for _ in range(3)]
+    count = data.draw(st.integers(1, 8))
+    which = [
+        np.array(
+            data.draw(st.lists(st.integers(0, len(k.list) - 1), min_size=count, max_size=count))
+        )
+        for k in kinds
+    ]
+    sizes = [k.sizes.take(at) for k, at in zip(kinds, which, strict=True)]
+    whole = [
+        b"".join(k.list[at[row]] for k, at in zip(kinds, which, strict=True))
+        for row in range(count)
+    ]
+    places = np.cumsum([0] + [len(text) + after for text in whole])[:-1]
+    content = np.zeros(places[-1] + len(whole[-1]) + MOST, dtype=np.uint8)
+
+    put_pieces(
+        content,
+        places,
+        [k.padded.take(at) for k, at in zip(kinds, which, strict=True)],
+        sizes,
+        after,
+    )
+
+    for place, text in zip(places, whole, strict=True):
+        assert content[place : place + len(text)].tobytes() == text
