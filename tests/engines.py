@@ -7,7 +7,9 @@ from typing import TypeVar
 
 import pytest
 
-from services.common.store import ChdbStore, ClickHouseStore, Store
+from services.common.store import Store
+from services.common.store.chdb import ChdbStore
+from services.common.store.clickhouse import ClickHouseStore
 from tests.clickhouse_server import ClickHouseServer
 from tests.cluster import Cluster
 

@@ -13,7 +13,7 @@ from services.cli.kinds import KINDS
 from services.cli.session import Stubs
 from services.common import rpc
 from services.common.clock import Clock
-from services.common.store import ChdbStore
+from services.common.store.chdb import ChdbStore
 from services.common.telemetry import Telemetry
 from services.configuration import Configuration
 

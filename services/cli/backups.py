@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from services.application import ROOT
 from services.cli.target import Target, show
 from services.common.clock import wall_clock_ms
 from services.common.migrate import migrate_services
@@ -34,6 +33,8 @@ def backup(folder: Folder) -> None:
 
 def restore(folder: Folder) -> None:
     """Fill an empty store from a backup; no service may run over it yet."""
+    from services.application import ROOT
+
     store = open_store(Target.store)
     try:
         migrate_services(store, ROOT, NAMES, wall_clock_ms)

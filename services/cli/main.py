@@ -12,7 +12,9 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 
-from services import __main__ as composition
+from services.common import allocation  # noqa: F401 # before Arrow
+
+# isort: split
 from services.cli import (
     audit,
     backups,
@@ -29,7 +31,6 @@ from services.cli import (
     session,
     sync,
 )
-from services.cli.demo import run_demo
 from services.cli.options import errors_console
 from services.cli.target import Target, show
 from services.common import version
@@ -89,6 +90,8 @@ def serve(
     ] = None,
 ) -> None:
     """Run services in this process until SIGTERM."""
+    from services import __main__ as composition
+
     os.environ["ZHENGMING_STORE"] = Target.store
     if workers is not None:
         os.environ["ZHENGMING_WORKERS"] = str(workers)
@@ -184,6 +187,8 @@ def demo(
     address: str = "127.0.0.1:50051",
 ) -> None:
     """Simulate a city, judge every number in it, show what came out."""
+    from services.cli.demo import run_demo
+
     run_demo(console, numbers, days, seed, folder, stay, address)
 
 

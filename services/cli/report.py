@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from services.cli.report_bulletin import bulletin_page, read_bulletin
 from services.cli.report_figures import Period, read_figures
 from services.cli.report_page import page
 from services.cli.target import Target
@@ -58,6 +57,8 @@ def bulletin(
     Reads the store itself, as `quarter` does. Accuracy is that of scorecards: run the pipeline
     after the month's end.
     """
+    from services.cli.report_bulletin import bulletin_page, read_bulletin
+
     if Target.server:
         raise typer.BadParameter("report reads the store: name it with --store, not --server")
     period, before = month_of(name)

@@ -10,7 +10,6 @@ import grpc
 from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
-from services.application import Application
 from services.cli.target import Target, connect
 from services.common import operations, rpc
 from services.configuration import NAMES, environment
@@ -101,6 +100,8 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
             }
             yield from _translated(Stubs.apart(channels))
         return
+    from services.application import Application  # all services: seconds that others need not wait
+
     configuration = environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
     if not store.startswith("chdb:"):  # a server may be writing the folder of the published state
         configuration = dataclasses.replace(configuration, published=None)

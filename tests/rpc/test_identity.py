@@ -23,7 +23,7 @@ from services.common.errors import FailedPrecondition
 from services.common.identity.certificates import Certificates, read_certificates, watched
 from services.common.identity.entrance import Identity
 from services.common.identity.tokens import AUDIENCE
-from services.common.store import ChdbStore
+from services.common.store.chdb import ChdbStore
 from services.configuration import Configuration
 from tests.services_in_process import BEGAN_MS, SetClock
 from zhengming.arbitration.v1 import arbitration_pb2, notice_pb2

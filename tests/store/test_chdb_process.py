@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import FailedPrecondition
-from services.common.store import ChdbStore, open_store
+from services.common.store import open_store
+from services.common.store.chdb import ChdbStore
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,8 @@
 import pytest
 
 from services.common.errors import Unavailable
-from services.common.store import ClickHouseStore, StoreError, open_store
+from services.common.store import StoreError, open_store
+from services.common.store.clickhouse import ClickHouseStore
 from tests.clickhouse_server import ClickHouseServer, free_ports
 from tests.store.cutting_proxy import CuttingProxy
 

@@ -24,7 +24,7 @@ from services.arbitration.engine import Engine
 from services.common.errors import DomainError
 from services.common.migrate import migrate
 from services.common.numbering import parse
-from services.common.store import ChdbStore
+from services.common.store.chdb import ChdbStore
 from services.configuration import NAMES as SERVICES
 
 NUMBERS = [parse(f"1380013800{i}") for i in range(3)]

@@ -12,7 +12,8 @@ from services.arbitration.disputes import queries as disputes
 from services.arbitration.notices import queries as notices
 from services.arbitration.notices.notice import Attempt, Notice, State
 from services.common.migrate import migrate
-from services.common.store import ChdbStore, StoreError
+from services.common.store import StoreError
+from services.common.store.chdb import ChdbStore
 from services.common.telemetry import Settings, Value, names
 from services.common.telemetry.provider import RunningTelemetry
 from services.ingest import queries as ingest

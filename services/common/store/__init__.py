@@ -9,16 +9,13 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import pyarrow as pa
 
 from services.common.errors import InvalidArgument
-from services.common.store.chdb import ChdbStore
-from services.common.store.clickhouse import ClickHouseStore
 from services.common.store.columns import Columns
 from services.common.store.failure import StoreError
 from services.common.store.hosts import Host, read_hosts
 from services.common.store.lifeline import Lifeline, greets
 
 __all__ = [
-    "ChdbStore", "ClickHouseStore", "Columns", "Lifeline", "Store", "StoreError", "answers",
-    "open_store",
+    "Columns", "Lifeline", "Store", "StoreError", "answers", "open_store",
 ]  # fmt: skip
 
 DEFAULT_DATABASE = "zhengming"
@@ -156,8 +153,13 @@ def open_store(url: str, lifeline: Lifeline | None = None) -> Store:
         database = databases[0]
         if not path or (options and "database" not in parse_qs(options)):
             raise _url_invalid(url, "chdb:PATH or chdb:PATH?database=NAME is meant")
+        # An engine is hundreds of megabytes, and half a second, that others do without.
+        from services.common.store.chdb import ChdbStore
+
         return ChdbStore(path, _checked_database(url, database))
     if scheme == "clickhouse":
+        from services.common.store.clickhouse import ClickHouseStore
+
         parts, hosts, cluster = _servers(url)
         return ClickHouseStore(
             *hosts[0],
