@@ -94,12 +94,19 @@ def test_a_domain_does_no_io(module):
     assert not {n for n in used if n.startswith("services.common.store")}
 
 
-def test_a_lookup_process_loads_neither_a_store_nor_a_model_nor_what_certificates_need():
-    script = (
-        "import sys, services.lookups; services.lookups.load_shared();"
-        "print(*{'chdb', 'lightgbm', 'faiss', 'scipy', 'sklearn', 'clickhouse_driver', 'flask',"
-        " 'pandas', 'cryptography', 'jwt'} & set(sys.modules))"
-    )
+@pytest.mark.parametrize(
+    ("modules", "left_out"),
+    [
+        (
+            "services.lookups; services.lookups.load_shared()",
+            "chdb lightgbm faiss scipy sklearn clickhouse_driver flask pandas cryptography jwt",
+        ),
+        ("services.cli.main", "chdb lightgbm faiss sklearn pandas flask services.application"),
+        ("services.__main__", "chdb"),
+    ],
+)
+def test_what_a_process_does_not_use_it_does_not_load(modules, left_out):
+    script = f"import sys, {modules}; print(*set({left_out.split()}) & set(sys.modules))"
 
     found = subprocess.run(
         [sys.executable, "-c", script],

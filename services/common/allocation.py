@@ -19,6 +19,7 @@ GIVE_BACK_S = 5.0
 ARRAY_BYTES = 64 << 10
 """Half of what 16,384 marks take in a column: such arrays are not put between what is kept."""
 TOP_BYTES = 8 << 20
+"""Free at the end of the heap, for the next moment like the last."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8
 """Options of mallopt(3) of glibc."""
 

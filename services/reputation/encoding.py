@@ -57,8 +57,8 @@ _TIMES = np.dtype([("first", "<i8"), ("last", "<i8")])
 _TIME_HEADS = np.array([[0x5A], [0x62]]) | 6 << 8 | 0x08 << 16
 """Tags and lengths of the times of the first and last mark, each (1,), and the tag of seconds."""
 _SHARE = np.dtype("V18")
+"""An entry of a distribution whose category has four digits, as all but groups have."""
 _ONES = np.ones(TOP, dtype=np.uint8)
-"""An entry of a distribution whose category has four digits, as nearly all have."""
 
 _NUMBER = np.dtype(
     [("head", "u1", (4,)), ("digits1", "<u4"), ("digits2", "<u4"), ("digits3", "<u4")]
