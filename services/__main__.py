@@ -26,8 +26,8 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.health import HealthDoor, Readiness
-from services.common.store import Lifeline, answers, open_store
-from services.common.store.lifeline import cut_when_lost
+from services.common.store import answers, open_store
+from services.common.store.lifeline import Lifeline, cut_when_lost
 from services.common.telemetry.logs import log_as_json
 from services.common.version import described
 from services.common.waiting import waiting_room

@@ -32,7 +32,8 @@ from services.common.lease import Lease
 from services.common.migrate import migrate_services
 from services.common.office import Forwarding, Office, Threads, Work
 from services.common.operations import Operations
-from services.common.store import Lifeline, Store, open_store
+from services.common.store import Store, open_store
+from services.common.store.lifeline import Lifeline
 from services.common.telemetry import Telemetry, open_telemetry
 from services.common.telemetry.process import disk_values
 from services.configuration import NAMES, Configuration, read_key

@@ -10,8 +10,8 @@ from services.common.errors import out_of_range
 from services.common.identity.entrance import Identity
 from services.common.lease import TTL_S
 from services.common.telemetry import Settings
+from services.reputation.churn import MAX_CHURN
 from services.reputation.currency import STALE_S
-from services.reputation.publisher import MAX_CHURN
 
 MAX_DRAIN_S = 300.0
 NAMES = ("ingest", "features", "scoring", "arbitration", "reputation")

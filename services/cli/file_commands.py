@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
 from services.cli import (
@@ -76,6 +77,8 @@ def aggregate_cdr(
     """Call records to daily aggregates, at the carrier's: docs/cdr.md."""
     from services.cli.cdr.run import aggregate_files
 
+    # This process ends with its work: the allocator that keeps what was freed takes a third less.
+    pa.set_memory_pool(pa.mimalloc_memory_pool())
     for path in [*files, *([refusals] if refusals else [])]:
         if not path.exists():
             raise typer.BadParameter(f"no file {path}")

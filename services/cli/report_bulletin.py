@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from services.arbitration.scorecards import WEEK_MS
-from services.cli.report_figures import Period
 from services.cli.report_page import STYLE
+from services.cli.report_periods import Period
 from services.cli.report_referrals import UNKNOWN_TABLE
 from services.common.intervals import wilson
 from services.common.store import Store, StoreError

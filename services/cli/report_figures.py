@@ -8,6 +8,7 @@ from typing import Any
 from services.arbitration.disputes import working_days
 from services.arbitration.disputes.words import Ground, Outcome
 from services.arbitration.referrals.holders import OffendingHolder
+from services.cli.report_periods import WEEK_MS, Period
 from services.cli.report_referrals import (
     UNKNOWN_TABLE,
     ReferralFigures,
@@ -17,27 +18,12 @@ from services.cli.report_referrals import (
 from services.common.store import Store, StoreError
 from services.common.taxonomy import crosswalk, standard
 
-WEEK_MS = 7 * 86_400_000
 K_ANONYMITY = 20
 """Refusals are told for groups of at least so many people (ours; PIPL art. 73 asks that nobody can
 be found again, and no rule names a figure)."""
 
 CLASSES = (1, 2, 3, 4, 9)
 """Classes of axis A in order: illegal, malicious, marketing, service, unclassified."""
-
-
-@dataclass(frozen=True)
-class Period:
-    """A quarter: [start_ms, end_ms), epoch milliseconds."""
-
-    name: str
-    start_ms: int
-    end_ms: int
-
-    @property
-    def week_count(self) -> int:
-        """Weeks begun in it."""
-        return -(-(self.end_ms - self.start_ms) // WEEK_MS)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from services.common.runs import PRESENT_MS
 from services.common.store import Store
 from services.common.telemetry import OFF, Telemetry, names
 from services.reputation import queries, snapshot
+from services.reputation.churn import MAX_CHURN, Churn, check_churn
 from services.reputation.compose import Judged, Registry, compose
 from services.reputation.judging import (
     Inputs,
@@ -32,12 +33,6 @@ from services.reputation.state import PublishedState
 from zhengming.ingest.v1 import ingest_pb2
 
 log = logging.getLogger(__name__)
-
-MAX_CHURN = 0.1
-"""Share of the established labels that one full pass may move (Community Notes stops its own pass
-at 0.12 to 0.30, by kind; domain/anchors.md)."""
-MIN_ESTABLISHED = 1_000
-"""With fewer established labels a share says little."""
 
 BATCH = 10_000
 READ_AT_ONCE = 1_000_000
@@ -73,7 +68,7 @@ class Publisher:
             telemetry.expect(names.PUBLISH_FAILURES, way, outcome)
             telemetry.expect(names.PUBLISHED_CHANGES, way)
         telemetry.expect(names.FRESHNESS)
-        self.last_churn: snapshot.Churn | None = None
+        self.last_churn: Churn | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -220,7 +215,7 @@ class Publisher:
             self._telemetry.count(names.PUBLISH_FAILURES, len(culprits), TOUCHED, "poison")
         return found or nobody()
 
-    def _check_churn(self, found: snapshot.Churn, max_churn: float | None) -> None:
+    def _check_churn(self, found: Churn, max_churn: float | None) -> None:
         try:
             check_churn(found, self._max_churn if max_churn is None else max_churn)
         except FailedPrecondition:
@@ -309,22 +304,3 @@ def _mark(row: dict[str, Any]) -> Mark:
 
 def _mark_of(held: snapshot.Snapshot) -> Mark:
     return Mark(held.version, held.as_of_ms, held.publish_ms, held.change_cursor)
-
-
-def check_churn(churn: snapshot.Churn, maximum: float) -> None:
-    """Accept a version that moves no more than that share of the established labels.
-
-    Raises:
-        FailedPrecondition: CHURN_TOO_HIGH.
-    """
-    if churn.established < MIN_ESTABLISHED or churn.share <= maximum:
-        return
-    raise FailedPrecondition(
-        "CHURN_TOO_HIGH",
-        f"{churn.moved} of {churn.established} established labels would move "
-        f"({churn.share:.1%}, at most {maximum:.1%} are allowed); nothing was published",
-        moved=churn.moved,
-        established=churn.established,
-        share=round(churn.share, 4),
-        maximum=maximum,
-    )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.reputation.churn import Churn
 from services.reputation.published import packing, table
 from services.reputation.published.packing import NAMES, Columns
 from services.reputation.published.shelf import Mark
@@ -187,19 +188,6 @@ def moved(before: Snapshot, rows: Columns) -> npt.NDArray[np.bool_]:
     gap = np.abs(old["probability"].astype(float) - rows["probability"].astype(float))
     same &= gap < PROBABILITY_STEP
     return ~same
-
-
-@dataclass(frozen=True)
-class Churn:
-    """How many established labels there are, and how many of them a version would move."""
-
-    established: int
-    moved: int
-
-    @property
-    def share(self) -> float:
-        """Moved of the established, in [0, 1]."""
-        return self.moved / self.established if self.established else 0.0
 
 
 def churn(before: Snapshot, rows: Columns) -> Churn:

@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from services.cli.report import month_of
 from services.cli.report_bulletin import (
     MIN_TOLD,
     Share,
@@ -14,6 +13,7 @@ from services.cli.report_bulletin import (
     ranked,
     read_bulletin,
 )
+from services.cli.report_periods import month_of
 from services.cli.session import run_pipeline
 from services.common.errors import InvalidArgument
 from services.simulator.city import simulate

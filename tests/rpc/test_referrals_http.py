@@ -9,9 +9,9 @@ import pytest
 
 from services.arbitration.disputes import queries as dispute_queries
 from services.cli import referrals as command
-from services.cli.report import quarter_of
 from services.cli.report_figures import read_figures
 from services.cli.report_page import page
+from services.cli.report_periods import quarter_of
 from services.cli.target import Target
 from services.console import referral_tables
 from services.console.accounts import Accounts, hashed

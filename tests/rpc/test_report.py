@@ -6,9 +6,9 @@ from datetime import datetime
 import pytest
 
 from services.arbitration.disputes.words import Ground, Outcome
-from services.cli.report import quarter_of
 from services.cli.report_figures import K_ANONYMITY, read_figures
 from services.cli.report_page import page, quantile
+from services.cli.report_periods import quarter_of
 from services.common.errors import InvalidArgument
 from tests.answers import lookup_when
 from tests.dispute_calls import (

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.cli.cdr.aggregate import COLUMNS
-from services.cli.cdr.grouping import variety
+from services.cli.cdr.grouping import coded, distinct, ordered, variety
 from services.cli.cdr.run import aggregate_files
 from services.cli.cdr.times import INVALID, read_times
 from services.cli.cdr.words import hashed
 from services.common.errors import InvalidArgument
 from services.common.numbering import parse_column
-from services.common.numbering.keys import wire
+from services.common.numbering.keys import e164_key, relay_key, short_key, sms_key, wire
 from zhengming.ingest.v1 import ingest_pb2
 
 START_MS = 1_790_006_400_000  # 2026-09-22T00:00 in China
@@ -302,17 +302,69 @@ def test_texts_have_the_same_hash_if_and_only_if_they_are_the_same(
     assert found == [int(hashed(pa.array([text]))[0]) for text in texts]
 
 
-@given(
-    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), max_size=120).map(sorted),
+NUMBER_KEYS = st.sampled_from(
+    [
+        e164_key(8613800138000),
+        e164_key(8613800138001),
+        e164_key(9_999_999_999_999),
+        e164_key((1 << 44) - 1),
+        e164_key(1 << 44),
+        e164_key(861_440_000_000_001),
+        short_key(10086),
+        short_key(10086, 33),
+        sms_key(981234),
+        relay_key(700_001_380_013_800),
+    ]
 )
-def test_variety_is_what_counting_each_group_gives(rows: list[tuple[int, int]]) -> None:
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), NUMBER_KEYS), max_size=120).map(sorted),
+    count=st.sampled_from([4, 1 << 17, (1 << 17) + 1]),
+)
+def test_variety_is_what_counting_each_group_gives(rows: list[tuple[int, int]], count: int) -> None:
     groups, values = np.array(rows, dtype=np.int64).reshape(-1, 2).T
 
-    distinct, most = variety(groups, values, 4)
+    distinct, most = variety(groups, values, count)
 
     counts = [Counter(value for of, value in rows if of == group) for group in range(4)]
-    assert distinct.tolist() == [len(count) for count in counts]
-    assert most.tolist() == [max(count.values(), default=0) for count in counts]
+    assert distinct[:4].tolist() == [len(found) for found in counts]
+    assert most[:4].tolist() == [max(found.values(), default=0) for found in counts]
+    assert not distinct[4:].any() and not most[4:].any()
+
+
+@given(texts=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=120).map(sorted))
+def test_distinct_texts_are_counted_by_their_hashes(texts: list[tuple[int, int]]) -> None:
+    groups = np.array([group for group, _ in texts], dtype=np.int64)
+    hashes = hashed(pa.array([f"460-00-{cell}" if cell else "" for _, cell in texts], pa.string()))
+
+    found = distinct(groups, hashes, 4)
+
+    known = [{cell for of, cell in texts if of == group and cell} for group in range(4)]
+    assert found.tolist() == [len(cells) for cells in known]
+
+
+@given(keys=st.lists(NUMBER_KEYS, max_size=60), days=st.data())
+def test_groups_are_numbers_and_days_in_order(keys: list[int], days: st.DataObject) -> None:
+    number = np.array(keys, dtype=np.int64)
+    day = np.array([days.draw(st.integers(20_000, 20_002)) for _ in keys], dtype=np.int64)
+
+    groups, numbers, of_days = coded(number, day)
+
+    pairs = list(zip(numbers.tolist(), of_days.tolist(), strict=True))
+    assert pairs == sorted(set(zip(keys, day.tolist(), strict=True)))
+    assert [pairs[group] for group in groups] == list(zip(keys, day.tolist(), strict=True))
+
+
+@given(keys=st.lists(st.integers(0, 2**62), max_size=60), bits=st.sampled_from([62, 64]))
+def test_rows_are_ordered_by_key_with_and_without_room_for_both(keys: list[int], bits: int) -> None:
+    some = np.array(keys, dtype=np.int64)
+    for given_keys, given_bits in ((some, bits), (some & 0xFFFF, 16)):
+        order, ascending = ordered(given_keys, given_bits)
+
+        assert ascending.tolist() == sorted(given_keys.tolist())
+        assert given_keys[order].tolist() == ascending.tolist()
+        assert sorted(order.tolist()) == list(range(len(keys)))
 
 
 def test_a_hotline_has_many_callers_and_no_crowd(tmp_path: Path) -> None:

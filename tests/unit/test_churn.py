@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from services.common.errors import FailedPrecondition
+from services.reputation.churn import Churn, check_churn
 from services.reputation.published.table import of_columns
-from services.reputation.publisher import check_churn
-from services.reputation.snapshot import Churn, Snapshot, churn
+from services.reputation.snapshot import Snapshot, churn
 from tests.published_rows import published
 
 

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.cli.cdr import records
-from services.cli.cdr.grouping import coded, codes, distinct, sorted_groups, variety
-from services.cli.cdr.spill import mixed
+from services.cli.cdr.grouping import coded, distinct, heads, paired, sorted_groups, variety
 from services.cli.cdr.times import china_days
 from services.common.numbering import format_column
 from services.common.places import place
@@ -28,6 +27,13 @@ SEQUENTIAL_STEP = 10
 because nobody holds them. Ours."""
 SEQUENTIAL_CALLS = 5
 """Fewer calls have no order. Ours."""
+_FLAGS = np.arange(256)
+_FLAGGED = (
+    ("answered_out", records.ANSWERED), ("ring_only_out", records.RING_ONLY),
+    ("short_calls_out", records.SHORT), ("night_calls_out", records.NIGHT),
+    ("intl_ingress_calls", records.INTERNATIONAL), ("auth_failed_calls", records.FAILED),
+    ("after_refusal_calls", records.REFUSED),
+)  # fmt: skip
 
 
 def behaviour(
@@ -48,7 +54,7 @@ def behaviour(
     groups, numbers, days = coded(number, china_days(started))
     count, made = len(numbers), len(calls)
     groups, heard = groups[:made], groups[made:]
-    order, keys = sorted_groups(groups, calls["started_ms"])
+    order, keys = sorted_groups(groups, calls["started_ms"], count)
     _order_twins(order, keys, calls["other"])
     calls, groups = calls.take(order), groups[order]
     columns = _sums(calls, groups, count)
@@ -64,31 +70,31 @@ def behaviour(
 
 
 def _sums(calls: npt.NDArray[Any], groups: I64, count: int) -> dict[str, npt.NDArray[Any]]:
-    def flagged(flag: int) -> I64:
-        return np.bincount(groups[(calls["flags"] & flag) > 0], minlength=count)
-
+    """What calls, in the order of groups, sum to."""
+    columns = {"calls_out": np.bincount(groups, minlength=count)}
+    flags = np.ascontiguousarray(calls["flags"])
+    for at in range(0, len(_FLAGGED), 2):
+        # Two counts in one sum, exact below 2^26 calls of a number on a day.
+        two = list(enumerate(_FLAGGED[at : at + 2]))
+        worth = np.sum([_FLAGS // flag % 2 * 2.0 ** (26 * i) for i, (_, flag) in two], axis=0)
+        both = np.bincount(groups, worth[flags], minlength=count).astype(np.int64)
+        for i, (name, _) in two:
+            columns[name] = both >> (26 * i) & (1 << 26) - 1
     talk_s = np.bincount(groups, calls["talk_s"], minlength=count)
-    return {
-        "calls_out": np.bincount(groups, minlength=count),
-        "answered_out": flagged(records.ANSWERED),
-        "ring_only_out": flagged(records.RING_ONLY),
-        "short_calls_out": flagged(records.SHORT),
-        "night_calls_out": flagged(records.NIGHT),
-        "intl_ingress_calls": flagged(records.INTERNATIONAL),
-        "auth_failed_calls": flagged(records.FAILED),
-        "after_refusal_calls": flagged(records.REFUSED),
-        "talk_s": talk_s.astype(np.int64),
-    }
+    columns["talk_s"] = talk_s.astype(np.int64)
+    return columns
 
 
 def _orders(
     calls: npt.NDArray[Any], groups: I64, keys: I64, count: int
 ) -> dict[str, npt.NDArray[Any]]:
     """What calls in the order of groups and time say; `keys` are of that order."""
-    in_minute = np.arange(1, len(keys) + 1) - np.searchsorted(keys, keys - (MINUTE_MS - 1))
+    later = np.flatnonzero(keys[1:] - keys[:-1] < MINUTE_MS) + 1
+    in_minute = np.ones(len(keys), dtype=np.int64)
+    in_minute[later] = later + 1 - np.searchsorted(keys, keys[later] - (MINUTE_MS - 1))
     per_minute = np.zeros(count, dtype=np.int64)
     if len(groups):
-        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+        starts = heads(groups)
         per_minute[groups[starts]] = np.maximum.reduceat(in_minute, starts)
     other = np.ascontiguousarray(calls["other"])
     step = other[1:] - other[:-1]
@@ -121,29 +127,19 @@ def _callbacks(
     calls: npt.NDArray[Any], groups: I64, received: npt.NDArray[Any], heard: I64, count: int
 ) -> I64:
     """Calls that each group received from a number it had called before, (count,)."""
-    # Few callers were called: tables of hashes leave out nearly all others before the exact
-    # comparison, four places a row so that they stay in cache.
-    size = np.uint64(4 << (len(groups) + len(heard)).bit_length())
-    made_at = mixed(calls["other"], groups) % size
-    heard_at = mixed(received["other"], heard) % size
-    maybe = np.flatnonzero(_present(made_at, size)[heard_at])
-    rows = np.flatnonzero(_present(heard_at[maybe], size)[made_at])
-    others, _ = codes(np.concatenate([calls["other"][rows], received["other"][maybe]]))
-    pairs = (np.append(groups[rows], heard[maybe]) << 31) | others
-    known = np.unique(pairs[: len(rows)])
+    made = len(groups)
+    pairs, _ = paired(np.append(groups, heard), np.append(calls["other"], received["other"]), count)
+    # A pair of both sides is followed by itself and one: few callers were called.
+    sides = np.sort(pairs * 2 + (np.arange(len(pairs)) >= made))
+    known = sides[:-1][(sides[1:] - sides[:-1] == 1) & (sides[:-1] % 2 == 0)] // 2
+    if not len(known):
+        return np.zeros(count, dtype=np.int64)
+    at, found = place(known, pairs)
+    rows, back = np.flatnonzero(found[:made]), np.flatnonzero(found[made:])
     first_ms = np.full(len(known), np.iinfo(np.int64).max)
-    np.minimum.at(first_ms, np.searchsorted(known, pairs[: len(rows)]), calls["started_ms"][rows])
-    at, found = place(known, pairs[len(rows) :])
-    maybe, at = maybe[found], at[found]
-    back = received["started_ms"][maybe] > first_ms[at]
-    return np.bincount(heard[maybe[back]], minlength=count)
-
-
-def _present(places: npt.NDArray[np.uint64], size: np.uint64) -> npt.NDArray[np.bool_]:
-    """A table of `size` that is true at the places."""
-    table = np.zeros(int(size), dtype=bool)
-    table[places] = True
-    return table
+    np.minimum.at(first_ms, at[rows], calls["started_ms"][rows])
+    back = back[received["started_ms"][back] > first_ms[at[made:][back]]]
+    return np.bincount(heard[back], minlength=count)
 
 
 def _crowded(crowds: npt.NDArray[Any], numbers: I64, days: I64, calls_out: I64) -> I64:

@@ -29,8 +29,8 @@ def crowds(received: npt.NDArray[Any]) -> npt.NDArray[Any]:
     received = received.take(np.flatnonzero(received["flags"] & COUNTS_CROWD))
     if not len(received):
         return np.empty(0, dtype=CROWD)
-    groups, _, _ = coded(received["number"], china_days(received["started_ms"]))
-    order, keys = sorted_groups(groups, received["started_ms"])
+    groups, numbers, _ = coded(received["number"], china_days(received["started_ms"]))
+    order, keys = sorted_groups(groups, received["started_ms"], len(numbers))
     near = keys[1:] - keys[:-1] < WINDOW_MS
     together = np.append(near, False) | np.append(False, near)
     order, keys = order[together], keys[together]

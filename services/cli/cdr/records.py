@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from services.cli.cdr.refusals import Refusals
 from services.cli.cdr.times import CHINA_MS, DAY_MS, INVALID, read_times
-from services.cli.cdr.words import hashed
+from services.cli.cdr.words import PRIME, hashed
 from services.common.errors import InvalidArgument
 from services.common.numbering import Cause, Kind, kinds_of, parse_column, places_of
 
@@ -45,6 +45,7 @@ _SERVICE_KINDS = (
     Kind.CN_SHORT_11, Kind.CN_SHORT_12,
 )  # fmt: skip
 """Callees on whom a crowd of callers is ordinary."""
+_IS_SERVICE = np.isin(np.arange(256), _SERVICE_KINDS)
 _CHOICES = {
     "direction": ("OUT", "IN"),
     "released_by": ("CALLER", "CALLEE", "NETWORK"),
@@ -116,6 +117,7 @@ def read_records(table: pa.Table, refusals: Refusals) -> Batch:
     # A call from abroad has no originating record in the country.
     counts_out = rows.good & ((choice["direction"] != 2) | abroad)
     counts_in = rows.good & (choice["direction"] != 1)
+    made = _rows(counts_out)
     calls = np.empty(int(counts_out.sum()), dtype=CALL)
     for name, column in (
         ("number", caller),
@@ -127,13 +129,18 @@ def read_records(table: pa.Table, refusals: Refusals) -> Batch:
         ("talk_s", np.where(answered, np.rint(talk_s), 0)),
         ("flags", flags),
     ):
-        calls[name] = column[counts_out]
-    crowd = counts_out & ~np.isin(kinds_of(callee), _SERVICE_KINDS)
-    both = counts_in | crowd
-    received = np.empty(int(both.sum()), dtype=RECEIVED)
-    received["number"], received["other"] = callee[both], caller[both]
-    received["started_ms"] = started[both]
-    received["flags"] = (counts_in * COUNTS_IN + crowd * COUNTS_CROWD).astype(np.uint8)[both]
+        calls[name] = column[made]
+    crowd = counts_out & ~_IS_SERVICE[kinds_of(callee)]
+    either = counts_in | crowd
+    heard = _rows(either)
+    received = np.empty(int(either.sum()), dtype=RECEIVED)
+    for name, column in (
+        ("number", callee),
+        ("other", caller),
+        ("started_ms", started),
+        ("flags", counts_in * np.uint8(COUNTS_IN) + crowd * np.uint8(COUNTS_CROWD)),
+    ):
+        received[name] = column[heard]
     return Batch(calls, received, rows.rejected, len(table))
 
 
@@ -216,10 +223,13 @@ def _number(text: str) -> float:
         return -1.0
 
 
+def _rows(chosen: Bool) -> npt.NDArray[np.int64] | slice:
+    """The chosen rows, of a table of which nearly always all are."""
+    return slice(None) if chosen.all() else np.flatnonzero(chosen)
+
+
 def _text(column: pa.ChunkedArray) -> pa.Array:
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(whole, pa.ChunkedArray):
-        whole = pa.concat_arrays(whole.chunks)
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return pc.fill_null(whole, "") if whole.null_count else whole
 
 
@@ -230,11 +240,11 @@ def _empty(column: pa.Array) -> Bool:
 
 def _areas(column: pa.Array | None, callee: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Area of the callee: as told, or where its number was issued; 0: not known."""
-    issued = places_of(callee)[0].astype(np.int64) + 1
+    issued = (places_of(callee)[0].astype(np.int64) + 1).view(np.uint64) * PRIME
     if column is None:
-        return issued.astype(np.uint64)
+        return issued
     told = _hashed(column, len(callee))
-    return np.where(told > 0, told, issued.astype(np.uint64))
+    return np.where(told > 0, told, issued)
 
 
 def _hashed(column: pa.Array | None, count: int) -> npt.NDArray[np.uint64]:

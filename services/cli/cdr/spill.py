@@ -28,7 +28,9 @@ class Spill:
     def divide(self, rows: npt.NDArray[Any], day: I64) -> list[npt.NDArray[Any]]:
         """The rows of each part, by number and day; for `append`."""
         count = len(self._files)
-        part = (mixed(rows["number"], day) % np.uint64(count)).astype(np.uint16)
+        # The upper half of a hash times the count: a tenth of what dividing by it takes.
+        part = ((mixed(rows["number"], day) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)
+        part = part.astype(np.uint16)
         # `rows[...]` would take twenty times as long for rows of several fields.
         ordered = rows.take(np.argsort(part, kind="stable"))
         return np.split(ordered, np.cumsum(np.bincount(part, minlength=count))[:-1])

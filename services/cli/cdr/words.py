@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 I64 = npt.NDArray[np.int64]
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
+PRIME = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: what differs below differs above when multiplied by it."""
 _LONGEST = 64
 
 
@@ -62,6 +63,6 @@ def _mixed(length: int, eight: Callable[[int], npt.NDArray[np.uint64]]) -> npt.N
         word = eight(place)
         if length < 8:
             word = word & np.uint64((1 << 8 * length) - 1)
-        state = (state ^ word) * _PRIME
+        state = (state ^ word) * PRIME
         state ^= state >> np.uint64(32)
     return np.maximum(state, np.uint64(1))

@@ -172,11 +172,8 @@ def area_of(keys: NDArray[Any]) -> NDArray[np.int64]:
 
 def segments_of(keys: NDArray[Any]) -> NDArray[np.int64]:
     """Index into the segment tables of each key, -1 where it is no CN mobile number."""
-    keys = np.asarray(keys, dtype=np.int64)
-    national = (keys & keyed.VALUE_MASK) - keyed.CN_11
-    mobile = (keys >> keyed.CLASS_SHIFT == keyed.E164) & (national >= 13 * 10**9)
-    mobile &= national < 2 * 10**10
-    return np.where(mobile, national // 10**4 - FIRST_SEGMENT, -1)
+    places, is_mobile = keyed.mobile_places(np.asarray(keys, dtype=np.int64))
+    return np.where(is_mobile, places // 10**4, -1)
 
 
 def carriers_of(keys: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -204,10 +201,11 @@ def places_of(keys: NDArray[Any]) -> tuple[NDArray[np.int16], tuple[tuple[str, s
             index = len(names)
             names.append((plan.provinces[int(plan.province_of_area[area])], ""))
         of_area[area] = index
-    kinds = keyed.kinds_of(keys)
-    fixed = kinds == Kind.CN_FIXED
+    others = np.flatnonzero(segment < 0)
+    kinds = keyed.kinds_of(keys[others])
+    fixed = others[kinds == Kind.CN_FIXED]
     place[fixed] = of_area[area_of(keys[fixed])]
-    provincial = np.flatnonzero(kinds == Kind.CN_SHORT_96)
+    provincial = others[kinds == Kind.CN_SHORT_96]
     if len(provincial):
         of_province = np.full(100, -1, dtype=np.int16)
         for code, name in plan.provinces.items():

@@ -6,6 +6,7 @@ fifteen digits).
 Within a class keys sort as the numbers do. 0 is no number.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,36 @@ def canonical(key: int) -> str:
     return scheme + wire(key)
 
 
+def mobile_places(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """How far behind 13000000000 each CN mobile number is, and which keys are of such, (n,) each.
+
+    Where a key is of something else, its place is 0.
+    """
+    after = keys - e164_key(CN_11 + 13 * 10**9)
+    is_mobile = after.view(np.uint64) < 7 * 10**9
+    return np.where(is_mobile, after, 0), is_mobile
+
+
 def kinds_of(keys: NDArray[Any]) -> NDArray[np.uint8]:
     """`Kind` of each key, uint8; 0 where the key is 0. The keys must come from this package."""
     keys = np.asarray(keys, dtype=np.int64)
+    places, is_mobile = mobile_places(keys)
+    kinds = _kinds_of_codes()[places // 10**7]
+    if not is_mobile.all():
+        kinds[~is_mobile] = _other_kinds(keys[~is_mobile])
+    return kinds
+
+
+@cache
+def _kinds_of_codes() -> NDArray[np.uint8]:
+    """`Kind` of mobile numbers by their first four digits less 1300, (700,)."""
+    codes = np.arange(1300, 2000)
+    satellite = np.isin(codes // 10, SATELLITE_3) | np.isin(codes, SATELLITE_4)
+    return np.where(satellite, Kind.CN_MOBILE_SATELLITE, Kind.CN_MOBILE).astype(np.uint8)
+
+
+def _other_kinds(keys: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """`kinds_of` keys of anything but CN mobile numbers."""
     key_class = keys >> CLASS_SHIFT
     value = keys & VALUE_MASK
     kinds = np.zeros(keys.shape, dtype=np.uint8)
@@ -91,13 +119,7 @@ def kinds_of(keys: NDArray[Any]) -> NDArray[np.uint8]:
     kinds[ten] = Kind.CN_FIXED
     kinds[ten & (code == 400)] = Kind.CN_400
     kinds[ten & (code == 800)] = Kind.CN_800
-    eleven = e164 & (value // 10**11 == CN)
-    national = value - CN_11
-    kinds[eleven] = Kind.CN_FIXED
-    mobile = eleven & (national < 2 * 10**10)
-    kinds[mobile] = Kind.CN_MOBILE
-    satellite = np.isin(national // 10**8, SATELLITE_3) | np.isin(national // 10**7, SATELLITE_4)
-    kinds[mobile & satellite] = Kind.CN_MOBILE_SATELLITE
+    kinds[e164 & (value // 10**11 == CN)] = Kind.CN_FIXED
     kinds[e164 & (value // 10**13 == CN)] = Kind.CN_IOT
     short = key_class == SHORT
     if short.any():

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import pyarrow as pa
@@ -12,10 +12,12 @@ from services.common.errors import InvalidArgument
 from services.common.store.columns import Columns
 from services.common.store.failure import StoreError
 from services.common.store.hosts import Host, read_hosts
-from services.common.store.lifeline import Lifeline, greets
+
+if TYPE_CHECKING:
+    from services.common.store.lifeline import Lifeline
 
 __all__ = [
-    "Columns", "Lifeline", "Store", "StoreError", "answers", "open_store",
+    "Columns", "Store", "StoreError", "answers", "open_store",
 ]  # fmt: skip
 
 DEFAULT_DATABASE = "zhengming"
@@ -130,7 +132,7 @@ class Store(Protocol):
         ...
 
 
-def open_store(url: str, lifeline: Lifeline | None = None) -> Store:
+def open_store(url: str, lifeline: "Lifeline | None" = None) -> Store:
     """Open the store that a URL names.
 
     Args:
@@ -177,6 +179,8 @@ def open_store(url: str, lifeline: Lifeline | None = None) -> Store:
 def answers(url: str) -> bool:
     """Whether the store of a URL that can be opened answers within seconds; one in the process
     always does."""
+    from services.common.store.lifeline import greets
+
     return url.startswith("chdb:") or any(greets(*host) for host in _servers(url)[1])
 
 
