@@ -7,6 +7,7 @@ columns that one GROUP BY can do, numbers not normalised, where it is installed.
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def main() -> None:
         folder = given.folder or Path(name)
         for i in range(given.files):
             generate(folder / f"calls-{i}.csv", given.rows // given.files, given.rows // 3, i)
+        os.sync()  # else the files are still being written while they are read
         size = sum(file.stat().st_size for file in folder.glob("*.csv"))
         print(f"{given.rows:,} records, {size / 2**20:,.0f} MiB, {datetime.now(UTC):%F}")
         rates = {}

@@ -155,7 +155,8 @@ def _read_common(
         plus[eligible] = byte_class[starts[eligible]] == _PLUS
         eligible &= oddities == plus
         starts, lengths = starts + plus, lengths - plus
-    for digit_count in range(_SHORTEST, _LONGEST + 1):
+    fewest, most = int(lengths.min(initial=_LONGEST)), int(lengths.max(initial=0))
+    for digit_count in range(max(fewest, _SHORTEST), min(most, _LONGEST) + 1):
         rows = np.flatnonzero(eligible & (lengths == digit_count))
         if not len(rows):
             continue
@@ -213,10 +214,12 @@ def _cn(
     """Keys of mobile, fixed, 400 and 800 numbers, with or without trunk 0 and country code."""
     found = np.zeros_like(value)
     # With a plus there must be 86; without one there may be 86, 0086, a trunk 0 or nothing.
-    eleven = (value // 10**11 == keys.CN) & (digit_count in (13, 15))
-    ten = (value // 10**10 == keys.CN) & (digit_count in (12, 14))
-    found = _national(plan, value - keys.CN_11, 11, eleven & (~plus | (digit_count == 13)), found)
-    found = _national(plan, value - keys.CN_10, 10, ten & (~plus | (digit_count == 12)), found)
+    if digit_count in (13, 15):
+        eleven = (value // 10**11 == keys.CN) & (~plus | (digit_count == 13))
+        found = _national(plan, value - keys.CN_11, 11, eleven, found)
+    if digit_count in (12, 14):
+        ten = (value // 10**10 == keys.CN) & (~plus | (digit_count == 12))
+        found = _national(plan, value - keys.CN_10, 10, ten, found)
     if digit_count == 10:
         # Ten digits from 106 may be an SMS code.
         return _national(plan, value, 10, ~plus & (value // 10**7 != 106), found)
@@ -239,19 +242,27 @@ def _national(
     eligible = eligible & (found == 0) & (value >= 10 ** (digit_count - 1))
     if not eligible.any():
         return found
-    area = value // 10 ** (digit_count - 3)
-    local_first = value // 10 ** (digit_count - 4) % 10
+    valid = np.zeros(len(value), dtype=bool)
     if digit_count == 11:
         segment = (value // 10**4 - FIRST_SEGMENT).clip(0, SEGMENT_COUNT - 1)
-        mobile = (value < 2 * 10**10) & (value >= 13 * 10**9)
-        valid = mobile & (plan.allocation[segment] > 0)
-    else:
-        valid = (area == 400) | (area == 800)
+        valid = (value < 2 * 10**10) & (value >= 13 * 10**9) & (plan.allocation[segment] > 0)
+    if not (valid | ~eligible).all():
+        valid |= _is_fixed(plan, value, digit_count)
+    key = keys.e164_key(keys.CN * 10**digit_count) + value
+    return np.where(eligible & valid, key, found)
+
+
+def _is_fixed(plan: Plan, value: NDArray[np.int64], digit_count: int) -> NDArray[np.bool_]:
+    """Which national numbers of ten or eleven digits are of fixed lines, 400 or 800."""
+    area = value // 10 ** (digit_count - 3)
+    local_first = value // 10 ** (digit_count - 4) % 10
+    in_long = plan.province_of_area[area.clip(0, 999)] > 0
+    valid = (area >= 300) & in_long & (local_first >= 2) & (local_first <= 8)
+    if digit_count == 10:
+        valid |= (area == 400) | (area == 800)
         short_area = value // 10**8
         begins = value // 10**7 % 10
         in_short = plan.province_of_area[short_area.clip(0, 99)] > 0
         valid |= (short_area < 30) & in_short & (begins >= 2) & (begins <= 8)
-    in_long = plan.province_of_area[area.clip(0, 999)] > 0
-    valid |= (area >= 300) & in_long & (local_first >= 2) & (local_first <= 8)
-    key = keys.e164_key(keys.CN * 10**digit_count) + value
-    return np.where(eligible & valid, key, found)
+    found: NDArray[np.bool_] = valid
+    return found
