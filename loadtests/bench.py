@@ -31,6 +31,7 @@ BENCHMARKS = (
     "bench_store",
     "bench_cdr",
     "bench_features",
+    "bench_features --server --numbers 200000",
     "bench_truth",
     "bench_truth --scale",
     "bench_arbitration",

@@ -1,6 +1,7 @@
 """Features of all numbers and of touched ones, over a generated store.
 
-python -m loadtests.bench_features [--numbers N]: N numbers, 20 N marks, 30 N days of behaviour.
+python -m loadtests.bench_features [--numbers N] [--server]: N numbers, 20 N marks, 30 N days of
+behaviour, in the process or, of touched numbers alone, on a ClickHouse server.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from services.configuration import NAMES as SERVICES
 from services.features import queries
 from services.features.server import build
 from services.features.touched import Wide, compute
+from tests.clickhouse_server import ClickHouseServer
 
 AS_OF = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -94,15 +96,42 @@ def fill_behaviour(store: Store, numbers: I64, rng: np.random.Generator) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--numbers", type=int, default=1_000_000)
-    count = parser.parse_args().numbers
+    parser.add_argument("--server", action="store_true")
+    given = parser.parse_args()
+    if given.server:
+        on_server(given.numbers)
+    else:
+        in_process(given.numbers)
+
+
+def filled(store: Store, count: int) -> I64:
+    """Fill a store; the numbers that are in it."""
+    for name in SERVICES:
+        migrate(store, name, ROOT / name / "schema", clock=lambda: 0)
     rng = np.random.default_rng(3)
+    numbers = np.unique((1 << 60) + 8613_000_000_000 + rng.integers(0, 10**9, count))
+    fill_marks(store, numbers, rng)
+    fill_behaviour(store, numbers, rng)
+    return numbers
+
+
+def on_server(count: int) -> None:
+    """Touched numbers where the store is a server of its own on the same two cores."""
+    with ClickHouseServer() as server:
+        store = open_store(server.url())
+        numbers = filled(store, count)
+        build(store, 1, AS_OF, "", lambda: AS_OF)
+        for table in ("marks", "behaviour"):  # as a server has them after some hours
+            store.execute(f"OPTIMIZE TABLE {table} FINAL")
+        touched(store, numbers, "on a server: ")
+        store.close()
+
+
+def in_process(count: int) -> None:
+    """All numbers, and touched ones."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"chdb:{Path(folder)}/store")
-        for name in SERVICES:
-            migrate(store, name, ROOT / name / "schema", clock=lambda: 0)
-        numbers = np.unique((1 << 60) + 8613_000_000_000 + rng.integers(0, 10**9, count))
-        fill_marks(store, numbers, rng)
-        fill_behaviour(store, numbers, rng)
+        numbers = filled(store, count)
         line("peak memory before", f"{peak():,.0f} MiB")
         began = time.perf_counter()
         build(store, 1, AS_OF, "", lambda: AS_OF)
@@ -124,10 +153,10 @@ def main() -> None:
         store.close()
 
 
-def touched(store: Store, numbers: I64) -> None:
-    """Numbers one at a time and a thousand at a time, as the incremental path asks for them."""
+def touched(store: Store, numbers: I64, where: str = "") -> None:
+    """Numbers one, ten and a thousand at a time, as the incremental path asks for them."""
     wide = Wide.of(store, *queries.wide_run(store, AS_OF))
-    for size, rounds in ((1, 50), (TOUCHED, 7)):
+    for size, rounds in ((1, 50), (10, 20), (TOUCHED, 7)):
         times = []
         for seed in range(rounds):
             asked = np.sort(np.random.default_rng(seed).choice(numbers, size, replace=False))
@@ -135,8 +164,8 @@ def touched(store: Store, numbers: I64) -> None:
             compute(store, AS_OF, asked, None, wide)
             times.append((time.perf_counter() - began) * 1_000)
         each = np.median(times) / size
-        line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
-        bars.at_most(f"features of {size:,} touched, ms each", float(each), 5)
+        line(f"{where}{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
+        bars.at_most(f"{where}features of {size:,} touched, ms each", float(each), 5)
 
 
 def peak() -> float:

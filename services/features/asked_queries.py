@@ -26,8 +26,8 @@ class Among:
     tables: Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
     @classmethod
-    def of(cls, values: I64, name: str = "asked") -> "Among":
-        """Those of an array, (n,), under a name that the statement has for nothing else."""
+    def of(cls, values: I64) -> "Among":
+        """Those of an array, (n,)."""
         if len(values) <= FEW:
-            return cls(f"%({name})s", {name: values}, {})
-        return cls(f"(SELECT value FROM {{{name}}})", {}, {name: {"value": values}})
+            return cls("%(asked)s", {"asked": values}, {})
+        return cls("(SELECT value FROM {asked})", {}, {"asked": {"value": values}})

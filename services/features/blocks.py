@@ -1,6 +1,6 @@
 """What the other numbers of a block of neighbouring numbers tell of one: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,27 @@ def marks_of_blocks(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
         "block": block,
         **{name: np.bincount(at, own[name], minlength=len(block)) for name in BLOCK_SUMS},
     }
+
+
+def keys_of(blocks: I64, size: int) -> I64:
+    """One integer for each block of a size of BLOCK_SIZES, (n,), and its block and size.
+
+    They ascend as the first numbers of blocks do.
+    """
+    return blocks * size * len(BLOCK_SIZES) + BLOCK_SIZES.index(size)
+
+
+def by_size(sums: Aggregates, sizes: Iterable[int]) -> dict[int, Aggregates]:
+    """`block`, ascending, and BLOCK_SUMS of blocks of each of some sizes, given `key` of all."""
+    place = sums["key"] % len(BLOCK_SIZES)
+    found: dict[int, Aggregates] = {}
+    for size in sizes:
+        those = place == BLOCK_SIZES.index(size)
+        found[size] = {
+            "block": sums["key"][those] // (size * len(BLOCK_SIZES)),
+            **{name: sums[name][those] for name in BLOCK_SUMS},
+        }
+    return found
 
 
 def wider(tens: Aggregates) -> dict[int, Aggregates]:

@@ -26,6 +26,11 @@ def blocks_of(numbers: I64, size: int) -> I64:
     return (numbers - FIRST) // size
 
 
+def numbers_of(blocks: I64, size: int) -> I64:
+    """The numbers of blocks of `size` neighbouring ones, (n * size,), ascending where these are."""
+    return np.add.outer(blocks * size + FIRST, np.arange(size)).ravel()
+
+
 def columns_of(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
     """The columns of a table without texts or lists, by name."""
     return {name: table[name].to_numpy() for name in table.column_names}

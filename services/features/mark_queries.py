@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from services.common.store import Store
 from services.features.asked_queries import Among
-from services.features.columns import DAY_MS, FIRST, I64
+from services.features.columns import DAY_MS, I64, numbers_of
 from services.features.definitions import ENTITIES, TEN
 from services.features.mark_rows import Volumes
 from services.features.mark_sums import SUMS, TIMES
@@ -18,8 +18,6 @@ _EPOCHS = f"""
         maxIf(occurred_ms, kind = 2) AS released_ms, maxIf(occurred_ms, kind = 3) AS ported_ms
     FROM ({_EVENTS}) GROUP BY number
 """
-_TEN_OF = f"intDiv(number - {FIRST}, {TEN})"
-
 _COUNTING = f"""
     marks ANY LEFT JOIN ({_EPOCHS}) USING number
     WHERE occurred_ms <= %(as_of)s AND occurred_ms >= start_ms AND withdrawn = 0
@@ -39,8 +37,8 @@ def epochs(store: Store, as_of_ms: int) -> pa.Table:
 
 def events_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
     """number, occurred_ms and kind of events by then on the numbers of some blocks of TEN."""
-    asked = Among.of(tens)
-    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND {_TEN_OF} IN {asked.sql}"
+    asked = Among.of(numbers_of(tens, TEN))
+    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND number IN {asked.sql}"
     return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
@@ -50,10 +48,11 @@ def marks_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
     Returns:
         number, occurred_ms, call_ms, mark_key, withdrawn and ENTITIES.
     """
-    asked = Among.of(tens)
+    # All ten numbers by name: an expression of the number would have every mark read.
+    asked = Among.of(numbers_of(tens, TEN))
     sql = f"""
         SELECT number, occurred_ms, call_ms, mark_key, withdrawn, {", ".join(ENTITIES)}
-        FROM marks PREWHERE {_TEN_OF} IN {asked.sql}
+        FROM marks PREWHERE number IN {asked.sql}
         WHERE occurred_ms <= %(as_of)s
     """
     return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)

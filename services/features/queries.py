@@ -11,7 +11,7 @@ from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
 from services.features.asked_queries import Among
-from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS
+from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS, keys_of
 from services.features.columns import Aggregates
 from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
 from services.features.signals.rules import Signals
@@ -182,24 +182,23 @@ def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArr
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
 
 
-def insert_block_sums(store: Store, run: int, size: int, sums: Aggregates) -> None:
-    """Append what the blocks of a size sum to, as of a run: `block` and BLOCK_SUMS."""
-    count = len(sums["block"])
-    of_run = {"run": np.full(count, run), "size": np.full(count, size), **sums}
-    as_stored = {n: c.astype(np.int64 if n == "block" else np.uint64) for n, c in of_run.items()}
-    store.insert("block_sums", as_stored)
+def insert_block_sums(store: Store, run: int, sums: Mapping[int, Aggregates]) -> None:
+    """Append what the blocks of each size sum to, as of a run: `block` and BLOCK_SUMS."""
+    keys = np.concatenate([keys_of(of["block"], size) for size, of in sums.items()])
+    table = {"run": np.full(len(keys), run, dtype=np.uint64), "key": keys}
+    for name in BLOCK_SUMS:
+        table[name] = np.concatenate([of[name] for of in sums.values()]).astype(np.uint64)
+    store.insert("block_sums", table)
 
 
-def block_sums_of(store: Store, run: int, blocks: Mapping[int, I64]) -> pa.Table:
-    """size, block and BLOCK_SUMS of a run, by size and block, of some blocks of up to 4 sizes."""
-    asked = {size: Among.of(some, f"of_{size}") for size, some in blocks.items()}
-    either = " OR ".join(f"size = {size} AND block IN {one.sql}" for size, one in asked.items())
+def block_sums_of(store: Store, run: int, keys: I64) -> pa.Table:
+    """key and BLOCK_SUMS of a run, ascending, of the blocks with these keys."""
+    asked = Among.of(keys)
     sql = f"""
-        SELECT size, block, {", ".join(BLOCK_SUMS)} FROM block_sums
-        WHERE run = %(run)s AND ({either}) ORDER BY size, block
+        SELECT key, {", ".join(BLOCK_SUMS)} FROM block_sums PREWHERE key IN {asked.sql}
+        WHERE run = %(run)s ORDER BY key
     """
-    params = {"run": run, **{k: v for one in asked.values() for k, v in one.params.items()}}
-    return store.query(sql, params, {k: v for one in asked.values() for k, v in one.tables.items()})
+    return store.query(sql, {"run": run, **asked.params}, asked.tables)
 
 
 def insert_references(store: Store, run: int, references: References) -> None:

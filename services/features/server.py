@@ -184,8 +184,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for start in range(0, len(numbers), CHUNK):
         chunk = numbers[start : start + CHUNK]
         queries.insert_rows(store, run, chunk, domain.rows(chunk, as_of, found))
-    for size in BLOCK_SIZES[1:]:
-        queries.insert_block_sums(store, run, size, wider[size])
+    queries.insert_block_sums(store, run, {size: wider[size] for size in BLOCK_SIZES[1:]})
     for size, sums in near.items():
         sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})

@@ -113,13 +113,13 @@ def _aggregated(
 ) -> tuple[domain.Aggregated, int]:
     """What the numbers' rows sum to, and how many marks were read for it."""
     tens = np.unique(blocks_of(numbers, TEN))
-    around = {size: np.unique(blocks_of(numbers, size)) for size in BLOCK_SIZES[1:]}
+    around = [blocks.keys_of(np.unique(blocks_of(numbers, size)), size) for size in BLOCK_SIZES[1:]]
     read, days, events, registered, summed = _at_once(
         lambda: mark_queries.marks_of(store, as_of, tens),
         lambda: queries.behaviour_of(store, as_of, numbers),
         lambda: mark_queries.events_of(store, as_of, tens),
         lambda: queries.registrations_of(store, as_of, numbers),
-        lambda: queries.block_sums_of(store, wide.run, around),
+        lambda: queries.block_sums_of(store, wide.run, np.concatenate(around)),
     )
     epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
@@ -127,10 +127,7 @@ def _aggregated(
     marks = _summed(as_of, read, np.flatnonzero(counts & asked), wide.volumes)
     here = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
     before = _counted_by(wide.as_of_ms, read, asked, events)
-    of_run = {
-        size: {name: column[summed["size"] == size] for name, column in summed.items()}
-        for size in around
-    }
+    of_run = blocks.by_size(summed, BLOCK_SIZES[1:])
     found = domain.Aggregated(
         marks=marks,
         epochs=epochs,
