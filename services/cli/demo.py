@@ -17,7 +17,7 @@ from services.cli import exporting, importing
 from services.cli.evaluate import evaluate
 from services.cli.kinds import KINDS
 from services.cli.session import Stubs, run_pipeline
-from services.common import rpc
+from services.common import allocation, rpc
 from services.common.ending import Ending
 from services.configuration import environment
 from services.simulator.city import simulate
@@ -37,6 +37,7 @@ def run_demo(
     console: Console, numbers: int, days: int, seed: int, folder: Path, stay: bool, address: str
 ) -> None:
     """Simulate, import over gRPC, run the pipeline, print what came out, keep serving."""
+    allocation.keep_little(allocation.COMMAND_ARRAY_BYTES)
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -140,4 +141,4 @@ def _stay(console: Console, address: str, pages: str, folder: Path) -> None:
         "stop with Ctrl-C",
         highlight=False,
     )
-    Ending().wait()
+    allocation.give_back_until(Ending().wait)

@@ -11,7 +11,7 @@ from google.longrunning import operations_pb2_grpc
 from google.protobuf.message import Message
 
 from services.cli.target import Target, connect
-from services.common import operations, rpc
+from services.common import allocation, operations, rpc
 from services.configuration import NAMES, environment
 from zhengming.arbitration.v1 import (
     arbitration_pb2,
@@ -100,6 +100,7 @@ def connected(store: str, server: str) -> Iterator[Stubs]:
             }
             yield from _translated(Stubs.apart(channels))
         return
+    allocation.keep_little(allocation.COMMAND_ARRAY_BYTES)
     from services.application import Application  # all services: seconds that others need not wait
 
     configuration = environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})

@@ -18,6 +18,8 @@ os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:1000")
 GIVE_BACK_S = 5.0
 ARRAY_BYTES = 64 << 10
 """Half of what 16,384 marks take in a column: such arrays are not put between what is kept."""
+COMMAND_ARRAY_BYTES = 1 << 20
+"""The same for a command that ends with its work: a tenth faster than with smaller ones."""
 TOP_BYTES = 8 << 20
 """Free at the end of the heap, for the next moment like the last."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8
