@@ -30,6 +30,7 @@ BENCHMARKS = (
     "bench_numbers",
     "bench_store",
     "bench_cdr",
+    "bench_commands",
     "bench_features",
     "bench_features --server --numbers 200000",
     "bench_truth",
