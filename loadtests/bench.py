@@ -58,6 +58,7 @@ class Run:
         day: when it was run.
         output: what it printed.
         bars: the figures that have a limit.
+        machine: where it was run, and with what.
     """
 
     command: str
@@ -66,6 +67,7 @@ class Run:
     seconds: float
     code: int
     bars: Sequence[Bar]
+    machine: str
 
 
 def run(name: str) -> Run:
@@ -95,6 +97,7 @@ def run(name: str) -> Run:
             seconds=time.monotonic() - begun,
             code=process.returncode,
             bars=[named(bar, words[1:]) for bar in noted(kept)],
+            machine=machine(),
         )
 
 
@@ -125,6 +128,7 @@ def keep(runs: Sequence[Run], path: Path) -> None:
 def report(runs: Sequence[Run]) -> str:
     """The page, Markdown."""
     bars = [bar for one in runs for bar in one.bars]
+    here = machine()
     parts = [
         "# Benchmarks",
         "",
@@ -133,7 +137,7 @@ def report(runs: Sequence[Run]) -> str:
         "the same run. Fuzzing is counted in [fuzzing.md](fuzzing.md), scenarios of load are in",
         "[load.md](load.md).",
         "",
-        f"{machine()}.",
+        f"{here}.",
         "",
         *_left_out(runs),
         f"{sum(bar.held for bar in bars)} of {len(bars)} figures hold. Right of the line they do:",
@@ -147,6 +151,8 @@ def report(runs: Sequence[Run]) -> str:
     for one in runs:
         failed = "" if not one.code else f", exit status {one.code}"
         parts += ["", f"## {one.command}", "", f"{one.day}, {one.seconds:.0f} s{failed}", ""]
+        if one.machine != here:
+            parts += [f"On another machine: {one.machine}.", ""]
         parts += ["```", one.output.strip() or "(nothing printed)", "```"]
     return "\n".join(parts) + "\n"
 

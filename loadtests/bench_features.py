@@ -123,7 +123,7 @@ def on_server(count: int) -> None:
         build(store, 1, AS_OF, "", lambda: AS_OF)
         for table in ("marks", "behaviour"):  # as a server has them after some hours
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
-        touched(store, numbers, "on a server: ")
+        touched(store, numbers)
         store.close()
 
 
@@ -153,7 +153,7 @@ def in_process(count: int) -> None:
         store.close()
 
 
-def touched(store: Store, numbers: I64, where: str = "") -> None:
+def touched(store: Store, numbers: I64) -> None:
     """Numbers one, ten and a thousand at a time, as the incremental path asks for them."""
     wide = Wide.of(store, *queries.wide_run(store, AS_OF))
     for size, rounds in ((1, 50), (10, 20), (TOUCHED, 7)):
@@ -164,8 +164,8 @@ def touched(store: Store, numbers: I64, where: str = "") -> None:
             compute(store, AS_OF, asked, None, wide)
             times.append((time.perf_counter() - began) * 1_000)
         each = np.median(times) / size
-        line(f"{where}{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
-        bars.at_most(f"{where}features of {size:,} touched, ms each", float(each), 5)
+        line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
+        bars.at_most(f"features of {size:,} touched, ms each", float(each), 5)
 
 
 def peak() -> float:
