@@ -67,7 +67,7 @@ class Run:
     seconds: float
     code: int
     bars: Sequence[Bar]
-    machine: str
+    machine: str = "not noted"
 
 
 def run(name: str) -> Run:

@@ -101,7 +101,10 @@ def test_a_domain_does_no_io(module):
             "services.lookups; services.lookups.load_shared()",
             "chdb lightgbm faiss scipy sklearn clickhouse_driver flask pandas cryptography jwt",
         ),
-        ("services.cli.main", "chdb lightgbm faiss sklearn pandas flask services.application"),
+        (
+            "services.cli.main",
+            "chdb lightgbm faiss scipy sklearn pandas clickhouse_driver flask services.application",
+        ),
         ("services.__main__", "chdb"),
     ],
 )

@@ -14,7 +14,7 @@ _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 
 @dataclass(frozen=True)
 class Period:
-    """A quarter: [start_ms, end_ms), epoch milliseconds."""
+    """A quarter or a month: [start_ms, end_ms), epoch milliseconds."""
 
     name: str
     start_ms: int
@@ -32,13 +32,8 @@ def month_of(name: str) -> tuple[Period, Period]:
     Raises:
         InvalidArgument: TIME_INVALID.
     """
-    match = _MONTH.fullmatch(name)
-    if match is None:
-        raise InvalidArgument(
-            "TIME_INVALID", f"month must read like 2026-10, not {name!r}", field="month",
-            value=name,
-        )  # fmt: skip
-    months = int(match[1]) * 12 + int(match[2]) - 1
+    year, month = _read(_MONTH, name, "month", "2026-10")
+    months = year * 12 + month - 1
     before, start, end = (
         _ms(datetime(at // 12, at % 12 + 1, 1, tzinfo=CHINA))
         for at in range(months - 1, months + 2)
@@ -52,16 +47,19 @@ def quarter_of(name: str) -> Period:
     Raises:
         InvalidArgument: TIME_INVALID.
     """
-    match = _QUARTER.fullmatch(name)
-    if match is None:
-        raise InvalidArgument(
-            "TIME_INVALID", f"quarter must read like 2026Q3, not {name!r}", field="quarter",
-            value=name,
-        )  # fmt: skip
-    year, number = int(match[1]), int(match[2])
+    year, number = _read(_QUARTER, name, "quarter", "2026Q3")
     start = datetime(year, 3 * number - 2, 1, tzinfo=CHINA)
     end = datetime(year + (number == 4), (3 * number) % 12 + 1, 1, tzinfo=CHINA)
     return Period(name, _ms(start), _ms(end))
+
+
+def _read(form: re.Pattern[str], name: str, field: str, like: str) -> tuple[int, int]:
+    """The year of a name, and which of its quarters or months."""
+    match = form.fullmatch(name)
+    if match is None:
+        why = f"{field} must read like {like}, not {name!r}"
+        raise InvalidArgument("TIME_INVALID", why, field=field, value=name)
+    return int(match[1]), int(match[2])
 
 
 def _ms(moment: datetime) -> int:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from services.common.places import groups
 from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, blocks_of, ratio
-from services.features.definitions import BLOCK_SIZES, NEAR_SIZES
+from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
 
 BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
 
@@ -60,21 +60,20 @@ def marks_of_blocks(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
 
 
 def keys_of(blocks: I64, size: int) -> I64:
-    """One integer for each block of a size of BLOCK_SIZES, (n,), and its block and size.
-
-    They ascend as the first numbers of blocks do.
+    """One integer for each block of a size of BLOCK_SIZES, (n,): its first number, whose last digit
+    is 0, and in place of that digit which size it is.
     """
-    return blocks * size * len(BLOCK_SIZES) + BLOCK_SIZES.index(size)
+    return blocks * size + BLOCK_SIZES.index(size)
 
 
 def by_size(sums: Aggregates, sizes: Iterable[int]) -> dict[int, Aggregates]:
     """`block`, ascending, and BLOCK_SUMS of blocks of each of some sizes, given `key` of all."""
-    place = sums["key"] % len(BLOCK_SIZES)
+    place = sums["key"] % TEN
     found: dict[int, Aggregates] = {}
     for size in sizes:
         those = place == BLOCK_SIZES.index(size)
         found[size] = {
-            "block": sums["key"][those] // (size * len(BLOCK_SIZES)),
+            "block": sums["key"][those] // size,
             **{name: sums[name][those] for name in BLOCK_SUMS},
         }
     return found

@@ -6,7 +6,7 @@ import pytest
 
 from services.application import ROOT
 from services.common.migrate import migrate
-from services.common.numbering.keys import relay_key, short_key
+from services.common.numbering.keys import relay_key, short_key, sms_key
 from services.configuration import NAMES as SERVICES
 from services.features import mark_queries, number_rows
 from services.features.columns import columns_of
@@ -34,7 +34,9 @@ def fill(store, seed, count):
     """Marks, withdrawals, events, days of calls and registrations, many at the same time."""
     rng = np.random.default_rng(seed)
     mobiles = FIRST + 8613_800_000_000 + np.unique(rng.integers(0, 60_000, count))
-    numbers = np.append(mobiles, [short_key(95588), relay_key(700_123_456_789_012)])
+    others = [short_key(95588), *map(sms_key, (981_201, 981_234, 987_654))]  # some of one block
+    others += [relay_key(700_123_456_789_000 + last) for last in (12, 57)]
+    numbers = np.append(mobiles, others)
     some = rng.choice(numbers, 12 * count)
     total = len(some)
     fresh = AS_OF + DAY_MS - rng.integers(0, 130 * DAY_MS, total)  # a few come later

@@ -257,12 +257,11 @@ def _is_fixed(plan: Plan, value: NDArray[np.int64], digit_count: int) -> NDArray
     area = value // 10 ** (digit_count - 3)
     local_first = value // 10 ** (digit_count - 4) % 10
     in_long = plan.province_of_area[area.clip(0, 999)] > 0
-    valid = (area >= 300) & in_long & (local_first >= 2) & (local_first <= 8)
+    valid: NDArray[np.bool_] = (area >= 300) & in_long & (local_first >= 2) & (local_first <= 8)
     if digit_count == 10:
         valid |= (area == 400) | (area == 800)
         short_area = value // 10**8
         begins = value // 10**7 % 10
         in_short = plan.province_of_area[short_area.clip(0, 99)] > 0
         valid |= (short_area < 30) & in_short & (begins >= 2) & (begins <= 8)
-    found: NDArray[np.bool_] = valid
-    return found
+    return valid
