@@ -50,6 +50,15 @@ def test_who_answered_last_is_asked_first():
     assert str(hosts) == "b:9000, c:3, a:1"
 
 
+def test_after_who_is_behind_the_next_one_is_asked():
+    hosts = Hosts(read_hosts("a:1,b:2,c:3"))
+
+    hosts.is_behind(("a", 1))
+    hosts.is_behind(("a", 1))  # another connection to it, heard of later
+
+    assert hosts.in_order() == [("b", 2), ("c", 3), ("a", 1)]
+
+
 def test_a_server_that_is_not_there_is_passed_over(shard):
     (nobody,) = free_ports(1)
 
@@ -115,6 +124,45 @@ def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard)
 
     assert behind.value.reason == "STORE_UNAVAILABLE"
     assert found["number"].to_pylist() == [1]
+
+
+def test_an_exact_read_goes_on_to_a_replica_that_has_fetched(shard):
+    first, second, third = shard.servers[0]
+    writer = open_store(url("passed_on", first.tcp_port))
+    writer.execute(TABLE)
+    fetches = open_store(third.url("passed_on_shard"))
+    fetches.execute("SYSTEM STOP FETCHES")
+    writer.insert("kept", {"number": [1]})  # first and second have it
+    reader = open_store(url("passed_on", third.tcp_port, second.tcp_port))
+
+    found = reader.query("SELECT number FROM kept", exact=True)
+    stayed = reader.query("SELECT number FROM kept")
+    fetches.execute("SYSTEM START FETCHES")
+    for store in (writer, reader, fetches):
+        store.close()
+
+    assert found["number"].to_pylist() == [1]
+    assert stayed["number"].to_pylist() == [1]
+
+
+def test_a_replica_of_another_shard_that_has_fetched_is_found():
+    numbers = list(range(16))
+    with Cluster(shards=2, replicas=3) as cluster:
+        first, second, _ = cluster.servers[1]
+        reader = open_store(cluster.url("elsewhere"))
+        reader.execute(TABLE)
+        fetches = open_store(first.url("elsewhere_shard"))
+        fetches.execute("SYSTEM STOP FETCHES")
+        writer = open_store(url("elsewhere", second.tcp_port))
+        writer.insert("kept", {"number": numbers})
+
+        behind = fetches.query("SELECT number FROM kept")
+        found = reader.query("SELECT number FROM kept", exact=True)
+        for store in (writer, reader, fetches):
+            store.close()
+
+    assert not behind.num_rows
+    assert sorted(found["number"].to_pylist()) == numbers
 
 
 def undecided(shard, database, monkeypatch):

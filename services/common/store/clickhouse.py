@@ -34,7 +34,8 @@ QUORUM_TIMEOUT_MS = 20_000
 QUORUM_TRIES, QUORUM_PAUSE_S = 100, 0.02
 """A server of before 20.10 takes one quorum insert into a table at a time and refuses others,
 which have then written nothing; blocks of rows that a shard has are not written twice. An exact
-read is refused where a replica has not fetched yet what its quorum has."""
+read is refused by a replica that has not fetched yet what its quorum has, for ten seconds and more
+where the server it was fetching from has died; then another server is asked."""
 _UNKNOWN_DATABASE_CODE = 81
 _UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE = 286, 289
 """A quorum insert is under way; an exact read came to a replica that fetches the last one still."""
@@ -45,6 +46,7 @@ _CLUSTER_SETTINGS = {
     "insert_distributed_sync": 1,  # an insert is answered when the shards have it
     "load_balancing": "in_order",  # reads go where the writes went, as long as that answers
 }
+_ANY_REPLICA = {"load_balancing": "random"}
 # The driver logs a traceback for each lost connection, which its caller hears of as Unavailable.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
@@ -124,8 +126,10 @@ class ClickHouseStore:
         statement = render(sql, params, {name: name for name in tables or {}})
         settings = {"use_numpy": True, **self._exactly(exact)}
 
-        def read(client: Client) -> pa.Table:
-            return client.query_arrow(statement, external_tables=externals, settings=settings)
+        def read(client: Client, more: dict[str, str]) -> pa.Table:
+            return client.query_arrow(
+                statement, external_tables=externals, settings={**settings, **more}
+            )
 
         try:
             return plain(self._send(self._pool, read))
@@ -164,10 +168,12 @@ class ClickHouseStore:
         settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
         self._write(
             pool,
-            lambda client: client.execute(statement, external_tables=externals, settings=settings),
+            lambda client, more: client.execute(
+                statement, external_tables=externals, settings={**settings, **more}
+            ),
         )
 
-    def _write(self, pool: Pool[Client], work: Callable[[Client], Any]) -> None:
+    def _write(self, pool: Pool[Client], work: Callable[[Client, dict[str, str]], Any]) -> None:
         try:
             self._send(pool, work)
         except Unavailable:
@@ -201,17 +207,26 @@ class ClickHouseStore:
                 )
             self._settled_writes = failed
 
-    def _send(self, pool: Pool[Client], work: Callable[[Client], Any]) -> Any:
+    def _send(self, pool: Pool[Client], work: Callable[[Client, dict[str, str]], Any]) -> Any:
+        """What `work` returns, which gets a connection and further settings of its statement."""
         left = QUORUM_TRIES if self._quorum > 1 else 1
+        more: dict[str, str] = {}
         while True:
             left -= 1
-            with pool.lend() as client:
-                try:
-                    return work(client)
-                except Exception as error:
-                    code = getattr(error, "code", 0)
-                    if code not in (_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE) or not left:
+            try:
+                with pool.lend() as client:
+                    asked = (client.connection.host, client.connection.port)
+                    try:
+                        return work(client, more)
+                    except Exception as error:
                         raise self._failure(error) from error
+            except (Unavailable, StoreError) as refused:
+                code = getattr(refused.__cause__, "code", 0)
+                if code not in (_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE) or not left:
+                    raise
+            if code == _NOT_IN_QUORUM_CODE:
+                self._hosts.is_behind(asked)
+                more = _ANY_REPLICA
             time.sleep(QUORUM_PAUSE_S)
 
     def _define(self, statements: list[str]) -> None:
@@ -292,7 +307,9 @@ class ClickHouseStore:
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
         self._write(
             self._pool,
-            lambda client: client.execute(statement, values, columnar=True, settings=settings),
+            lambda client, more: client.execute(
+                statement, values, columnar=True, settings={**settings, **more}
+            ),
         )
         row_count: int = rows.num_rows
         return row_count
