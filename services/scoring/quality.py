@@ -94,8 +94,7 @@ def kept_apart(
         if min(bad[part].sum(), (~bad[part]).sum()) < domain.MIN_EXAMPLES:
             return {}
     parameters = domain.parameters(len(rows), seed)
-    of_early = lgb.Dataset(rows[learned], graded[learned], weight=weights[learned])
-    booster = lgb.train(parameters, of_early, trees)
+    booster = lgb.train(parameters, lgb.Dataset(rows[learned], graded[learned]), trees)
     slope, intercept = domain.platt(
         domain.margins(booster, rows[calibrated]), bad[calibrated], weights[calibrated]
     )

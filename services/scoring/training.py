@@ -26,9 +26,6 @@ SNAPSHOTS = 6
 SNAPSHOT_DAYS = 15
 SAMPLED = 10
 """One in so many of the numbers that nobody marked of late is an example, for all of them."""
-EASY = 2
-"""One in so many of the examples that turned out not even nearly bad is kept, and stands for all of
-them: they are most of all, and the memory of a training goes by its rows."""
 WARM_UP_DAYS = 30
 """Marks before a time that its features need at least."""
 DAY_MS = 86_400_000
@@ -116,9 +113,6 @@ class Trainer:
             weight = np.isin(some, first).astype(np.float32)
             if is_last and not given:
                 weight[(weight == 0) & (chance.random(len(some)) < 1 / SAMPLED)] = SAMPLED
-            if not given:
-                easy = outcomes(some)[1] == 0
-                weight[easy] *= EASY * (chance.random(int(easy.sum())) < 1 / EASY)
             kept = weight > 0
             numbers.append(some[kept])
             rows.append(some_rows[kept])
