@@ -18,6 +18,7 @@ Y = npt.NDArray[np.bool_]
 
 FOLDS = 3
 MAX_TREES = 300
+"""More fit the folds and not the months to come; docs/decisions.md, 2026-11-29."""
 EARLY_STOPPING = 50
 MIN_EXAMPLES = 20
 """Fewest positive and negative examples to learn from."""
