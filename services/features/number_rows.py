@@ -27,6 +27,8 @@ BEHAVIOUR: dict[str, tuple[str, str]] = {
     "devices": ("max", "imei_count"),
 }
 """By name, how a column of the days of a number is brought together, in the store and here."""
+BEHAVIOUR_DAYS = 30
+"""Of so many whole days in China (UTC+8) before a time."""
 BEHAVIOUR_COLUMNS = tuple(dict.fromkeys(column for _, column in BEHAVIOUR.values()))
 
 
@@ -41,7 +43,7 @@ def behaviour(days: Aggregates) -> Aggregates:
     numbers, starts, count = np.unique(rows["number"], return_index=True, return_counts=True)
     found: dict[str, npt.NDArray[Any]] = {"number": numbers}
     for name, (how, column) in BEHAVIOUR.items():
-        found[name] = _brought_together(how, rows[column], starts, count)
+        found[name] = brought_together(how, rows[column], starts, count)
     return found
 
 
@@ -59,12 +61,12 @@ def epochs(events: Aggregates) -> Aggregates:
     numbers, starts, count = np.unique(number, return_index=True, return_counts=True)
 
     def newest(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        return _brought_together("max", np.where(chosen, time_ms, 0), starts, count)
+        return brought_together("max", np.where(chosen, time_ms, 0), starts, count)
 
     return {
         "number": numbers,
         "start_ms": newest(kind != 3),
-        "epoch": _brought_together("sum", (kind == 1).astype(np.int64), starts, count),
+        "epoch": brought_together("sum", (kind == 1).astype(np.int64), starts, count),
         "released_ms": newest(kind == 2),
         "ported_ms": newest(kind == 3),
     }
@@ -86,7 +88,7 @@ def registrations(rows: Aggregates) -> Aggregates:
     }
 
 
-def _brought_together(
+def brought_together(
     how: str, column: npt.NDArray[Any], starts: I64, count: I64
 ) -> npt.NDArray[Any]:
     """One column of each number, (n,): "sum", "avg", "max" or "uniqExact" of an ascending one."""

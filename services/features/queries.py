@@ -13,7 +13,7 @@ from services.features.alike import References
 from services.features.asked_queries import Among
 from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS, keys_of
 from services.features.columns import Aggregates
-from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS
+from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS, BEHAVIOUR_DAYS
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
@@ -49,62 +49,66 @@ def stored_day_volumes(store: Store, run: int) -> pa.Table:
     )
 
 
-_DAYS = "FROM behaviour FINAL WHERE day > %(end)s - 31 AND day < %(end)s"
-"""The last 30 whole days in China (UTC+8)."""
+_LAST_DAYS = f"day >= %(end)s - {BEHAVIOUR_DAYS} AND day < %(end)s"
 
 
 def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
     """number_rows.BEHAVIOUR of the last 30 whole days in China (UTC+8), by number, ascending."""
     sums = ", ".join(f"{how}({column}) AS {name}" for name, (how, column) in BEHAVIOUR.items())
-    sql = f"SELECT number, {sums} {_DAYS} GROUP BY number ORDER BY number"
-    return store.query(sql, {"end": _china_day(as_of_ms)})
+    sql = f"""
+        SELECT number, {sums} FROM behaviour FINAL
+        WHERE {_LAST_DAYS} GROUP BY number ORDER BY number
+    """
+    return store.query(sql, {"end": china_day(as_of_ms)})
 
 
 def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some numbers."""
+    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some numbers, in any order."""
     asked = Among.of(numbers)
-    sql = f"SELECT number, {', '.join(BEHAVIOUR_COLUMNS)} {_DAYS} AND number IN {asked.sql}"
-    return store.query(sql, {"end": _china_day(as_of_ms), **asked.params}, asked.tables)
+    # What FINAL does, after the numbers are found: 18.16 would merge the rows of all first.
+    sql = f"""
+        SELECT number, {", ".join(BEHAVIOUR_COLUMNS)} FROM behaviour
+        PREWHERE number IN {asked.sql} AND {_LAST_DAYS}
+        ORDER BY seq DESC LIMIT 1 BY number, day, carrier
+    """
+    return store.query(sql, {"end": china_day(as_of_ms), **asked.params}, asked.tables)
 
 
-def _china_day(time_ms: int) -> int:
+def china_day(time_ms: int) -> int:
+    """The day in China (UTC+8) that a time is in, days since 1970."""
     return (time_ms + 8 * 3_600_000) // DAY_MS
 
 
-def rule_days(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
+def rule_days(store: Store, as_of_ms: int, signals: Signals) -> pa.Table:
     """By number: for each rule the days of the window on which it fired and the last of them, and
     for all the days with calls and those whose calls were authenticated.
+
+    `firing.rule_days_of` says the same of days that were read.
     """
-    end = _china_day(as_of_ms)
+    end = china_day(as_of_ms)
     fired = ", ".join(
         f"countIf({rule.sql}) AS days_{rule.code}, maxIf(day, {rule.sql}) AS last_{rule.code}"
         for rule in signals.rules
     )
     failed = signals.victim.failed_ratio
-    # Up to 10,000 numbers are asked about: too many for the text of a statement.
-    only = "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
     return store.query(
         f"""
         SELECT number, {fired}, countIf(calls_out > 0) AS active_days,
             countIf(calls_out > 0 AND auth_failed_calls <= {failed} * calls_out) AS own_days
         FROM behaviour FINAL
-        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s{only}
+        WHERE day >= %(end)s - {signals.window_days} AND day < %(end)s
         GROUP BY number ORDER BY number
         """,
         {"end": end},
-        {} if numbers is None else {"asked": {"number": numbers}},
     )
 
 
-def outbound(store: Store, as_of_ms: int) -> pa.Table:
-    """number, prefix and outbound_allowed of the registrations in force."""
-    return store.query(
-        """
-        SELECT number, prefix, outbound_allowed FROM registry FINAL
-        WHERE valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
-        """,
-        {"as_of": as_of_ms},
-    )
+def outbound(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
+    """number, prefix and outbound_allowed of the registrations in force of some numbers, and of
+    all prefixes (number 0)."""
+    asked = Among.of(np.append(numbers, 0))
+    sql = f"SELECT number, prefix, outbound_allowed {_of_registry(asked)}"
+    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
 def insert_signals(store: Store, run: int, table: pa.Table) -> None:
@@ -263,19 +267,15 @@ def neighbourhoods(store: Store, run: int) -> pa.Table:
     )
 
 
-_IN_FORCE = """
-    FROM registry FINAL
-    WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
-"""
-
-
 def registrations(store: Store, as_of_ms: int) -> pa.Table:
     """number, from_ms and outbound of numbers with a registration in force, by number."""
     return store.query(
-        f"""
+        """
         SELECT number, max(valid_from_ms) AS from_ms,
             argMax(outbound_allowed, valid_from_ms) AS outbound
-        {_IN_FORCE} GROUP BY number ORDER BY number
+        FROM registry FINAL
+        WHERE number != 0 AND valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
+        GROUP BY number ORDER BY number
         """,
         {"as_of": as_of_ms},
     )
@@ -284,5 +284,17 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
 def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
     """number, valid_from_ms and outbound_allowed in force, of some numbers."""
     asked = Among.of(numbers)
-    sql = f"SELECT number, valid_from_ms, outbound_allowed {_IN_FORCE} AND number IN {asked.sql}"
+    sql = f"SELECT number, valid_from_ms, outbound_allowed {_of_registry(asked)}"
     return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
+
+
+def _of_registry(asked: Among) -> str:
+    """FROM … WHERE of the rows in force of some numbers, which are found before FINAL's work."""
+    return f"""
+        FROM (
+            SELECT number, prefix, outbound_allowed, valid_from_ms, valid_until_ms FROM registry
+            PREWHERE number IN {asked.sql} AND valid_from_ms <= %(as_of)s
+            ORDER BY seq DESC LIMIT 1 BY number, prefix, valid_from_ms
+        )
+        WHERE valid_until_ms > %(as_of)s
+    """

@@ -1,5 +1,6 @@
 """zhengming.features.v1 over gRPC, and the job that builds every row."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from services.features import blocks, domain, mark_queries, queries, signals
 from services.features.alike import References
 from services.features.columns import Aggregates, columns_of
 from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
-from services.features.signals.firing import fired
+from services.features.signals.firing import fired, fired_on
 from services.features.similar import server as similar
 from services.features.similar.embedding import active, traits_of
 from services.features.similar.neighbours import Neighbours
@@ -75,12 +76,23 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         keys, place = sorted_keys(request.number_keys)
         excluded = np.array(request.excluded_mark_keys, dtype=np.uint64)
         as_of = as_of_ms(request, self._clock)
-        rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of))
+        fired: list[dict[str, Any]] = []
+
+        def signals_of(days: Aggregates) -> None:
+            fired.extend(fired_on(self._store, as_of, days, signals.load()).to_pylist())
+
+        on_days = signals_of if request.with_signals else lambda days: None
+        rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of), on_days)
         if as_of > self._clock() - RECENT_MS:  # else of the past, to learn from
             self._neighbours.note(keys, rows)
+        answer = pb.BatchGetFeaturesResponse(names=NAMES)
         if request.packed:
-            return pb.BatchGetFeaturesResponse(names=NAMES, packed_values=packed(rows[place]))
-        return pb.BatchGetFeaturesResponse(names=NAMES, values=rows[place].ravel().tolist())
+            answer.packed_values = packed(rows[place])
+        else:
+            answer.values.extend(rows[place].ravel().tolist())
+        for key, of_number in _by_number(fired).items():
+            _add(answer.signals.add(number_key=key), of_number)
+        return answer
 
     def BatchGetSignals(
         self, request: pb.BatchGetSignalsRequest, context: grpc.ServicerContext
@@ -89,21 +101,12 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         check_batch(len(request.number_keys), MAX_BATCH, "number_keys")
         keys, _ = sorted_keys(request.number_keys)
         rules = signals.load()
-        rows: dict[int, list[dict[str, Any]]] = {}
-        for row in fired(self._store, as_of_ms(request, self._clock), keys, rules).to_pylist():
-            rows.setdefault(row["number"], []).append(row)
+        as_of = as_of_ms(request, self._clock)
+        days = columns_of(queries.behaviour_of(self._store, as_of, keys))
+        fired = _by_number(fired_on(self._store, as_of, days, rules).to_pylist())
         answer = pb.BatchGetSignalsResponse(rules_version=rules.version)
         for key in request.number_keys:
-            result = answer.results.add(number_key=key)
-            for row in rows.get(key, []):
-                signal = result.signals.add(
-                    code=row["code"],
-                    version=row["version"],
-                    day_count=row["days"],
-                    is_victim=bool(row["victim"]),
-                )
-                # The last moment of the day in China.
-                signal.last_day_time.FromSeconds((row["last_day"] + 1) * 86_400 - 8 * 3_600)
+            _add(answer.results.add(number_key=key), fired.get(key, []))
         return answer
 
     def ListFeatures(
@@ -188,11 +191,30 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for size, sums in near.items():
         sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})
-    queries.insert_signals(store, run, fired(store, as_of, None, signals.load()))
+    queries.insert_signals(store, run, fired(store, as_of, signals.load()))
     queries.insert_references(store, run, found.references)
     queries.insert_day_volumes(store, run, days)
     queries.finish_run(store, run, as_of, change_cursor, NAMES, len(numbers), clock())
     return len(numbers)
+
+
+def _by_number(fired: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    rows: dict[int, list[Mapping[str, Any]]] = {}
+    for row in fired:
+        rows.setdefault(row["number"], []).append(row)
+    return rows
+
+
+def _add(told: pb.NumberSignals, fired: Sequence[Mapping[str, Any]]) -> None:
+    for row in fired:
+        signal = told.signals.add(
+            code=row["code"],
+            version=row["version"],
+            day_count=row["days"],
+            is_victim=bool(row["victim"]),
+        )
+        # The last moment of the day in China.
+        signal.last_day_time.FromSeconds((row["last_day"] + 1) * 86_400 - 8 * 3_600)
 
 
 def _references(behaviour: Aggregates) -> References:

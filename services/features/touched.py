@@ -86,12 +86,14 @@ def compute(
     numbers: I64,
     excluded: U64 | None = None,
     wide: Wide | None = None,
+    on_days: Callable[[Aggregates], None] = lambda _: None,
 ) -> npt.NDArray[np.float32]:
     """Rows of ascending numbers as of a time, float32 (n, features).
 
     Marks of the `excluded` keys do not count. Day volumes and sums over more than TEN neighbours
     are wide and change slowly: they are those of the last `build` for that time or before; `wide`
-    is given by who has read it before.
+    is given by who has read it before. `on_days` is given the days of behaviour that were read, of
+    some numbers after the other.
     """
     wide = wide or Wide.of(store, *queries.wide_run(store, as_of))
     out = _NO_KEYS if excluded is None else excluded
@@ -99,7 +101,8 @@ def compute(
     at, count = 0, FIRST_AT_ONCE
     while at < len(numbers):
         part = numbers[at : at + count]
-        found, read = _aggregated(store, as_of, part, out, wide)
+        found, read, days = _aggregated(store, as_of, part, out, wide)
+        on_days(days)
         for first in range(0, len(part), ROWS_AT_ONCE):
             some = part[first : first + ROWS_AT_ONCE]
             rows[at + first : at + first + len(some)] = domain.rows(some, as_of, found)
@@ -110,8 +113,8 @@ def compute(
 
 def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
-) -> tuple[domain.Aggregated, int]:
-    """What the numbers' rows sum to, and how many marks were read for it."""
+) -> tuple[domain.Aggregated, int, Aggregates]:
+    """What the numbers' rows sum to, how many marks were read for it, and days of behaviour."""
     tens = np.unique(blocks_of(numbers, TEN))
     around = [blocks.keys_of(np.unique(blocks_of(numbers, size)), size) for size in BLOCK_SIZES[1:]]
     read, days, events, registered, summed = _at_once(
@@ -143,7 +146,7 @@ def _aggregated(
         return_rate=wide.return_rate,
         references=wide.references,
     )
-    return found, len(read["number"])
+    return found, len(read["number"]), days
 
 
 def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes) -> Aggregates:

@@ -62,10 +62,7 @@ def judge_touched(
 ) -> tuple[Judged, Inputs]:
     """What the other services say of touched numbers, ascending, as of a time."""
     keys = numbers.tolist()
-    names, values = _features(upstream, keys, as_of_ms)
-    ask_signals = features_pb2.BatchGetSignalsRequest(number_keys=keys)
-    ask_signals.as_of_time.FromMilliseconds(as_of_ms)
-    fired = upstream.features.BatchGetSignals.future(ask_signals, timeout=CALL_TIMEOUT_S)
+    names, values, fired = _features(upstream, keys, as_of_ms, with_signals=True)
     classes, log_ratios = priors_of(upstream.scoring, keys, names, values)
     ask = arbitration_pb2.BatchArbitrateRequest(
         number_keys=keys,
@@ -103,9 +100,7 @@ def judge_touched(
     more[counts["mark_count"] == 0] = np.nan
     names, values = [*names, *posterior.NAMES], np.concatenate([values, more], axis=1)
     risk, model_version = risks_of(upstream.scoring, names, values)
-    signals = [
-        (r.number_key, s.code, s.is_victim) for r in fired.result().results for s in r.signals
-    ]
+    signals = [(of.number_key, s.code, s.is_victim) for of in fired for s in of.signals]
     decided = [_decided(code) for code in judged.decided_categories]
     return (
         Judged(
@@ -205,16 +200,20 @@ def nobody() -> tuple[Judged, Inputs]:
 
 
 def _features(
-    upstream: Upstream, keys: Sequence[int], as_of_ms: int, excluded: Sequence[int] = ()
-) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Names of features, and a row of them for each number."""
+    upstream: Upstream,
+    keys: Sequence[int],
+    as_of_ms: int,
+    excluded: Sequence[int] = (),
+    with_signals: bool = False,
+) -> tuple[list[str], npt.NDArray[np.float32], Sequence[features_pb2.NumberSignals]]:
+    """Names of features, a row of them for each number, and which rules fired."""
     ask = features_pb2.BatchGetFeaturesRequest(
-        number_keys=keys, excluded_mark_keys=excluded, packed=True
+        number_keys=keys, excluded_mark_keys=excluded, packed=True, with_signals=with_signals
     )
     ask.as_of_time.FromMilliseconds(as_of_ms)
     found = upstream.features.BatchGetFeatures(ask, timeout=CALL_TIMEOUT_S)
     rows = unpacked(found.packed_values, "packed_values").reshape(len(keys), -1)
-    return list(found.names), rows
+    return list(found.names), rows, found.signals
 
 
 def _without_suspicions(

@@ -1,5 +1,7 @@
 """Signals on both engines: each rule fires at its thresholds and not just beside them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.numbering import parse
 from services.features import queries
-from services.features.signals import load
-from services.features.signals.firing import fired
+from services.features.asked_queries import FEW
+from services.features.columns import columns_of
+from services.features.signals import VALUES, Condition, Rule, load
+from services.features.signals.firing import fired, fired_on, rule_days_of
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
@@ -39,22 +43,30 @@ def day(number=MOBILE, ago=2, carrier="c", sequential_ratio=0.0, **values):
             "sequential_ratio": sequential_ratio, **QUIET, **values}  # fmt: skip
 
 
-def add(store, *days):
+def add(store, *days, seq=0):
     columns = {
         "number": np.array([row["number"] for row in days]),
         "day": np.array([row["day"] for row in days], dtype=np.int32),
         "carrier": [row["carrier"] for row in days],
         "sequential_ratio": np.array([row["sequential_ratio"] for row in days]),
-        "seq": np.arange(len(days), dtype=np.uint64),
+        "seq": np.arange(seq, seq + len(days), dtype=np.uint64),
     }
     for name in NAMES:
         columns[name] = np.array([row.get(name, 0) for row in days], dtype=np.int64)
     store.insert("behaviour", columns)
 
 
+def of_number(store, number):
+    """The rows of a number as of those read, which are those of the job."""
+    days = columns_of(queries.behaviour_of(store, AS_OF, np.array([number])))
+    alone = fired_on(store, AS_OF, days, load()).to_pylist()
+    of_all = fired(store, AS_OF, load()).to_pylist()
+    assert alone == [row for row in of_all if row["number"] == number]
+    return alone
+
+
 def codes(store, number=MOBILE):
-    found = fired(store, AS_OF, np.array([number]), load()).to_pylist()
-    return [row["code"] for row in found]
+    return [row["code"] for row in of_number(store, number)]
 
 
 # (code, a day on which it fires, and what to change so that it just does not)
@@ -117,7 +129,7 @@ def test_only_whole_days_of_the_window_count(store, ago, expected):
 def test_days_are_counted_and_the_last_one_named(store):
     add(store, *(day(ago=ago, after_refusal_calls=1) for ago in (9, 5, 3)), day(ago=1))
 
-    row = fired(store, AS_OF, np.array([MOBILE]), load()).to_pylist()[0]
+    row = of_number(store, MOBILE)[0]
 
     assert (row["days"], row["last_day"]) == (3, TODAY - 3)
 
@@ -175,7 +187,7 @@ def test_who_calls_in_good_order_on_other_days_is_a_victim(store, own, forged, v
         *(day(ago=11 + i, calls_out=100, auth_failed_calls=90) for i in range(forged)),
     )
 
-    found = fired(store, AS_OF, np.array([MOBILE]), load()).to_pylist()
+    found = of_number(store, MOBILE)
 
     assert [row["victim"] for row in found if row["code"] == "B09"] == [victim]
     assert all(not row["victim"] for row in found if row["code"] != "B09")
@@ -184,13 +196,83 @@ def test_who_calls_in_good_order_on_other_days_is_a_victim(store, own, forged, v
 def test_all_numbers_at_once_get_what_each_gets_alone(store):
     add(store, *(day(MOBILE + i, ago=1 + i, after_refusal_calls=i % 2) for i in range(20)))
 
-    whole = fired(store, AS_OF, None, load())
+    whole = fired(store, AS_OF, load())
 
-    alone = [
-        row
-        for i in range(20)
-        for row in fired(store, AS_OF, np.array([MOBILE + i]), load()).to_pylist()
-    ]
-    assert whole.to_pylist() == alone
+    assert whole.to_pylist() == [row for i in range(20) for row in of_number(store, MOBILE + i)]
     queries.insert_signals(store, 5, whole)
     assert store.query("SELECT count() AS n FROM signals WHERE run = 5")["n"].to_pylist() == [10]
+
+
+def test_every_value_is_the_same_in_the_store_and_here(store):
+    rng = np.random.default_rng(1)
+
+    def random_day(at):
+        counts = {name: rng.integers(0, 6) for name in NAMES}
+        return day(MOBILE + at // 60, at % 32, "ab"[at % 2], rng.integers(0, 5) / 4, **counts)
+
+    add(store, *map(random_day, range(600)))
+    add(store, *map(random_day, range(0, 600, 3)), seq=600)  # corrected, in place of those before
+    rules = tuple(
+        Rule(f"{letter}{at}", 1, ((Condition(name, relation, 0.5),),), frozenset(), False, "")
+        for relation, letter in ((">=", "A"), ("<=", "B"))
+        for at, name in enumerate(VALUES)
+    )
+    both = Rule(
+        "C", 1, (rules[0].cases[0] + rules[3].cases[0], rules[5].cases[0]), frozenset(), False, ""
+    )
+    signals = replace(load(), rules=(*rules, both), window_days=20)
+    numbers = MOBILE + np.arange(10)
+
+    stored = columns_of(queries.rule_days(store, AS_OF, signals))
+    here = rule_days_of(columns_of(queries.behaviour_of(store, AS_OF, numbers)), AS_OF, signals)
+
+    assert stored.keys() == here.keys()
+    for name, column in stored.items():
+        np.testing.assert_array_equal(here[name], column, err_msg=name)
+    assert all(stored[f"days_{rule.code}"].any() for rule in rules)
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+def test_of_days_told_twice_the_newest_are_read(store, count):
+    days = [day(MOBILE + at, calls_out=1) for at in range(count)]
+    add(store, *days, *days, day(calls_out=1, carrier="other"))
+    add(store, *(one | {"calls_out": 5} for one in days), seq=100_000)
+    add(store, *(one | {"calls_out": 9} for one in days), seq=10_000)
+
+    found = queries.behaviour_of(store, AS_OF, MOBILE + np.arange(count)).to_pylist()
+
+    told = sorted((row["number"], row["calls_out"]) for row in found)
+    assert told == [(MOBILE, 1)] + [(MOBILE + at, 5) for at in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+def test_of_registrations_told_twice_the_newest_are_read(store, count):
+    def register(seq, until_ms, allowed):
+        store.insert(
+            "registry",
+            {
+                "number": MOBILE + np.arange(count),
+                "prefix": [""] * count,
+                "holder": ["h"] * count,
+                "identity": ["C04"] * count,
+                "purpose": [""] * count,
+                "outbound_allowed": np.full(count, allowed, dtype=np.uint8),
+                "valid_from_ms": np.full(count, AS_OF - 5),
+                "valid_until_ms": np.full(count, until_ms),
+                "seq": np.full(count, seq, dtype=np.uint64),
+            },
+        )
+
+    register(1, AS_OF + 5, 1)
+    register(3, AS_OF + 5, 0)
+    register(2, AS_OF + 5, 2)
+    asked = MOBILE + np.arange(count)
+    assert (
+        queries.registrations_of(store, AS_OF, asked)["outbound_allowed"].to_pylist() == [0] * count
+    )
+    assert queries.outbound(store, AS_OF, asked)["outbound_allowed"].to_pylist() == [0] * count
+
+    register(4, AS_OF, 0)  # ended
+
+    assert queries.registrations_of(store, AS_OF, asked).num_rows == 0
+    assert queries.outbound(store, AS_OF, asked).num_rows == 0

@@ -50,6 +50,8 @@ def change(path, value):
         (("rules", 0), {"code": "B01"}, "file"),
         (("victim",), {}, "file"),
         (("window_days",), "a month", "file"),
+        (("window_days",), 31, "window_days"),
+        (("window_days",), 0, "window_days"),
     ],
 )
 def test_a_fault_names_the_rule(path, value, field):

@@ -1,4 +1,7 @@
-"""Which rules fired for which numbers, counted where the aggregates are."""
+"""Which rules fired for which numbers: of all, counted where the aggregates are; of some, here.
+
+tests/store/test_signals.py holds both to be equal.
+"""
 
 from typing import Any
 
@@ -11,6 +14,8 @@ from services.common.numbering.prefixes import Prefixes
 from services.common.places import place
 from services.common.store import Store
 from services.features import queries
+from services.features.columns import Aggregates, columns_of
+from services.features.number_rows import brought_together
 from services.features.signals.rules import Signals
 
 I64 = npt.NDArray[np.int64]
@@ -18,26 +23,54 @@ FORGED = "B09"
 COLUMNS = ("number", "code", "version", "days", "last_day", "victim")
 
 
-def fired(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) -> pa.Table:
-    """COLUMNS of every rule that fired in the window before a time, by number and code.
+def fired(store: Store, as_of_ms: int, signals: Signals) -> pa.Table:
+    """COLUMNS of every rule that fired in the window before a time, by number and code."""
+    found = columns_of(queries.rule_days(store, as_of_ms, signals))
+    return _of_numbers(store, as_of_ms, found, signals)
 
-    Args:
-        numbers: ascending; None: all.
-        signals: the rules.
-    """
-    found = queries.rule_days(store, as_of_ms, numbers, signals)
-    number = found["number"].to_numpy().astype(np.int64)
+
+def fired_on(store: Store, as_of_ms: int, days: Aggregates, signals: Signals) -> pa.Table:
+    """`fired` of the numbers whose `days`, those of `queries.behaviour_of`, were read."""
+    return _of_numbers(store, as_of_ms, rule_days_of(days, as_of_ms, signals), signals)
+
+
+def rule_days_of(days: Aggregates, as_of_ms: int, signals: Signals) -> Aggregates:
+    """What `queries.rule_days` tells, of the numbers whose days were read."""
+    in_window = days["day"] >= queries.china_day(as_of_ms) - signals.window_days
+    order = np.flatnonzero(in_window)
+    order = order[np.argsort(days["number"][order], kind="stable")]
+    rows = {name: column[order] for name, column in days.items()}
+    numbers, starts, count = np.unique(rows["number"], return_index=True, return_counts=True)
+
+    def counted(holds: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        return brought_together("sum", holds.astype(np.int64), starts, count)
+
+    found: dict[str, npt.NDArray[Any]] = {"number": numbers}
+    for rule in signals.rules:
+        holds = rule.holds(rows)
+        found[f"days_{rule.code}"] = counted(holds)
+        last = np.where(holds, rows["day"], 0)
+        found[f"last_{rule.code}"] = brought_together("max", last, starts, count)
+    calls = rows["calls_out"] > 0
+    found["active_days"] = counted(calls)
+    few_failed = rows["auth_failed_calls"] <= signals.victim.failed_ratio * rows["calls_out"]
+    found["own_days"] = counted(calls & few_failed)
+    return found
+
+
+def _of_numbers(store: Store, as_of_ms: int, found: Aggregates, signals: Signals) -> pa.Table:
+    number = found["number"].astype(np.int64)
     kinds = kinds_of(number)
-    own, active = found["own_days"].to_numpy(), found["active_days"].to_numpy()
+    own, active = found["own_days"], found["active_days"]
     victims = (own >= signals.victim.own_days) & (own >= signals.victim.own_days_ratio * active)
     parts: list[dict[str, npt.NDArray[Any]]] = []
     for rule in signals.rules:
-        days = found[f"days_{rule.code}"].to_numpy()
+        days = found[f"days_{rule.code}"]
         rows = days > 0
         if rule.kinds:
             rows &= np.isin(kinds, [int(kind) for kind in rule.kinds])
         if rule.is_outbound_forbidden and rows.any():
-            rows &= _inbound_only(store, as_of_ms, number, rows)
+            rows[rows] = _inbound_only(store, as_of_ms, number[rows])
         at = np.flatnonzero(rows)
         parts.append(
             {
@@ -45,7 +78,7 @@ def fired(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) ->
                 "code": np.full(len(at), rule.code, dtype=object),
                 "version": np.full(len(at), rule.version, dtype=np.uint32),
                 "days": days[at].astype(np.uint32),
-                "last_day": found[f"last_{rule.code}"].to_numpy()[at].astype(np.int32),
+                "last_day": found[f"last_{rule.code}"][at].astype(np.int32),
                 "victim": (victims[at] & (rule.code == FORGED)).astype(np.uint8),
             }
         )
@@ -54,17 +87,15 @@ def fired(store: Store, as_of_ms: int, numbers: I64 | None, signals: Signals) ->
     return pa.table({name: column[order] for name, column in columns.items()})
 
 
-def _inbound_only(
-    store: Store, as_of_ms: int, numbers: I64, asked: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Which of the asked numbers are registered as inbound only: own row, then longest prefix."""
-    rows = queries.outbound(store, as_of_ms).to_pylist()
+def _inbound_only(store: Store, as_of_ms: int, numbers: I64) -> npt.NDArray[np.bool_]:
+    """Which numbers, ascending, are registered as inbound only: own row, then longest prefix."""
+    rows = queries.outbound(store, as_of_ms, numbers).to_pylist()
     exact = {row["number"]: row["outbound_allowed"] for row in rows if row["number"]}
     ranges = Prefixes({row["prefix"]: row["outbound_allowed"] for row in rows if row["prefix"]})
     keys = np.array(sorted(exact), dtype=np.int64)
     _, there = place(keys, numbers)
     found = np.zeros(len(numbers), dtype=bool)
-    for at in np.flatnonzero(asked & (there | bool(ranges))).tolist():
+    for at in np.flatnonzero(there | bool(ranges)).tolist():
         key = int(numbers[at])
         allowed = exact.get(key, ranges.find(from_key(key).number))
         found[at] = allowed == 0

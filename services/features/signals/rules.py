@@ -1,4 +1,4 @@
-"""The rules as values, and each as the SQL condition on a row of `behaviour`."""
+"""The rules as values, each as a condition on a row of `behaviour`: in SQL, and on rows read."""
 
 import re
 from collections.abc import Mapping
@@ -7,19 +7,46 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 from services.common.errors import InvalidArgument
 from services.common.numbering import Kind
 from services.common.taxonomy import standard
+from services.features.columns import Aggregates
+from services.features.number_rows import BEHAVIOUR_DAYS
 
 FILE = Path(__file__).with_name("rules.yaml")
 FORBIDDEN = "forbidden"
 _CONDITION = re.compile(r"(>=|<=) (\d+(?:\.\d+)?)")
 
 
-def _share(part: str, whole: str) -> str:
-    return f"if({whole} > 0, {part} / ({whole}), 0)"
+@dataclass(frozen=True)
+class Value:
+    """What a condition may be about: a column of a day, or its share of the sum of others.
+
+    A share of nothing is 0.
+    """
+
+    part: str
+    whole: tuple[str, ...] = ()
+
+    @property
+    def sql(self) -> str:
+        """As an expression of a row of `behaviour`."""
+        if not self.whole:
+            return self.part
+        whole = " + ".join(self.whole)
+        return f"if({whole} > 0, {self.part} / ({whole}), 0)"
+
+    def of(self, days: Aggregates) -> npt.NDArray[Any]:
+        """Of rows that were read, (n,)."""
+        if not self.whole:
+            return days[self.part]
+        whole = np.sum([days[name] for name in self.whole], axis=0)
+        none = np.zeros(len(whole))
+        return np.divide(days[self.part], whole, out=none, where=whole > 0)
 
 
 _COUNTS = (
@@ -28,20 +55,20 @@ _COUNTS = (
     "max_callers_share_callee", "distinct_areas", "sequential_ratio", "imei_count", "cell_count",
     "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
 )  # fmt: skip
-VALUES: Mapping[str, str] = {
-    **{name: name for name in _COUNTS},
-    "calls_per_minute": "max_calls_per_minute",
-    "ring_only_ratio": _share("ring_only_out", "calls_out"),
-    "answered_ratio": _share("answered_out", "calls_out"),
-    "short_ratio": _share("short_calls_out", "answered_out"),
-    "talk_per_answered_s": _share("talk_s", "answered_out"),
-    "callees_per_call": _share("distinct_callees", "calls_out"),
-    "night_ratio": _share("night_calls_out", "calls_out"),
-    "in_ratio": _share("calls_in", "calls_in + calls_out"),
-    "auth_failed_ratio": _share("auth_failed_calls", "calls_out"),
-    "intl_ratio": _share("intl_ingress_calls", "calls_out"),
+VALUES: Mapping[str, Value] = {
+    **{name: Value(name) for name in _COUNTS},
+    "calls_per_minute": Value("max_calls_per_minute"),
+    "ring_only_ratio": Value("ring_only_out", ("calls_out",)),
+    "answered_ratio": Value("answered_out", ("calls_out",)),
+    "short_ratio": Value("short_calls_out", ("answered_out",)),
+    "talk_per_answered_s": Value("talk_s", ("answered_out",)),
+    "callees_per_call": Value("distinct_callees", ("calls_out",)),
+    "night_ratio": Value("night_calls_out", ("calls_out",)),
+    "in_ratio": Value("calls_in", ("calls_in", "calls_out")),
+    "auth_failed_ratio": Value("auth_failed_calls", ("calls_out",)),
+    "intl_ratio": Value("intl_ingress_calls", ("calls_out",)),
 }
-"""What a condition may be about, as SQL over one row of `behaviour`; a share of nothing is 0."""
+"""What a condition may be about, by its name in rules.yaml."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +82,12 @@ class Condition:
     @property
     def sql(self) -> str:
         """The condition on a row."""
-        return f"{VALUES[self.value]} {self.relation} {self.threshold:g}"
+        return f"{VALUES[self.value].sql} {self.relation} {self.threshold:g}"
+
+    def holds(self, days: Aggregates) -> npt.NDArray[np.bool_]:
+        """On which of the rows that were read it holds, (n,)."""
+        found = VALUES[self.value].of(days)
+        return found >= self.threshold if self.relation == ">=" else found <= self.threshold
 
 
 @dataclass(frozen=True)
@@ -89,6 +121,11 @@ class Rule:
         return " OR ".join(
             "(" + " AND ".join(condition.sql for condition in case) + ")" for case in self.cases
         )
+
+    def holds(self, days: Aggregates) -> npt.NDArray[np.bool_]:
+        """On which of the rows that were read it fires, (n,)."""
+        cases = [np.all([one.holds(days) for one in case], axis=0) for case in self.cases]
+        return np.any(cases, axis=0)
 
 
 @dataclass(frozen=True)
@@ -147,6 +184,10 @@ def parse(given: Any) -> Signals:
     codes = [rule.code for rule in rules]
     if len(set(codes)) < len(codes):
         raise _invalid("rules", "a code is there twice")
+    if not 1 <= found.window_days <= BEHAVIOUR_DAYS:
+        raise _invalid(
+            "window_days", f"1 to {BEHAVIOUR_DAYS} days are read, not {given['window_days']}"
+        )
     return found
 
 
