@@ -56,7 +56,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "registry",
         "`registry`",
-        "Registrations in force at the time: the number's own, else that of the longest prefix. "
+        "Registrations in force at the time: of the number itself, not of a prefix. "
         "Unknown without one, but for `registered`.",
     ),
     Group("plan", "the numbering plan", "Facts of the number itself; time plays no part."),

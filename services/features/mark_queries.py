@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from services.common.store import Store
-from services.features.asked_queries import Among
+from services.common.store.asking import Among
 from services.features.columns import DAY_MS, I64, numbers_of
 from services.features.definitions import ENTITIES, TEN
 from services.features.mark_rows import Volumes

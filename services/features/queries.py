@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common.registrations import in_force
 from services.common.runs import kept_runs
 from services.common.store import Store
+from services.common.store.asking import Among, newest
 from services.features.alike import References
-from services.features.asked_queries import Among
 from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS, keys_of
 from services.features.columns import Aggregates
 from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS, BEHAVIOUR_DAYS
@@ -65,12 +66,10 @@ def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
 def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
     """number and number_rows.BEHAVIOUR_COLUMNS of those days of some numbers, in any order."""
     asked = Among.of(numbers)
-    # What FINAL does, after the numbers are found: 18.16 would merge the rows of all first.
-    sql = f"""
-        SELECT number, {", ".join(BEHAVIOUR_COLUMNS)} FROM behaviour
-        PREWHERE number IN {asked.sql} AND {_LAST_DAYS}
-        ORDER BY seq DESC LIMIT 1 BY number, day, carrier
-    """
+    columns = ", ".join(BEHAVIOUR_COLUMNS)
+    condition = f"number IN {asked.sql} AND {_LAST_DAYS}"
+    rows = newest("behaviour", f"number, {columns}", "number, day, carrier", condition)
+    sql = f"SELECT number, {columns} FROM {rows}"
     return store.query(sql, {"end": china_day(as_of_ms), **asked.params}, asked.tables)
 
 
@@ -101,14 +100,6 @@ def rule_days(store: Store, as_of_ms: int, signals: Signals) -> pa.Table:
         """,
         {"end": end},
     )
-
-
-def outbound(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number, prefix and outbound_allowed of the registrations in force of some numbers, and of
-    all prefixes (number 0)."""
-    asked = Among.of(np.append(numbers, 0))
-    sql = f"SELECT number, prefix, outbound_allowed {_of_registry(asked)}"
-    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
 def insert_signals(store: Store, run: int, table: pa.Table) -> None:
@@ -283,18 +274,4 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
 
 def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
     """number, valid_from_ms and outbound_allowed in force, of some numbers."""
-    asked = Among.of(numbers)
-    sql = f"SELECT number, valid_from_ms, outbound_allowed {_of_registry(asked)}"
-    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
-
-
-def _of_registry(asked: Among) -> str:
-    """FROM … WHERE of the rows in force of some numbers, which are found before FINAL's work."""
-    return f"""
-        FROM (
-            SELECT number, prefix, outbound_allowed, valid_from_ms, valid_until_ms FROM registry
-            PREWHERE number IN {asked.sql} AND valid_from_ms <= %(as_of)s
-            ORDER BY seq DESC LIMIT 1 BY number, prefix, valid_from_ms
-        )
-        WHERE valid_until_ms > %(as_of)s
-    """
+    return in_force(store, "number, valid_from_ms, outbound_allowed", as_of_ms, numbers)

@@ -9,6 +9,7 @@ from services.common.errors import DomainError
 from services.common.numbering import Number, facts, parse
 from services.common.numbering.parser import check_region
 from services.common.numbering.prefixes import Prefixes
+from services.common.registrations import in_force
 from services.common.store import Store
 from services.common.wire import check_batch
 from services.ingest import queries
@@ -40,7 +41,8 @@ class NumberServicer(pb_grpc.NumberServiceServicer):
         now_ms = self._clock()
         keys = np.array([n.key for n in read if isinstance(n, Number)], dtype=np.int64)
         ports = {row["number"]: row for row in queries.ports(self._store, keys, now_ms).to_pylist()}
-        registry = queries.registrations(self._store, keys, now_ms).to_pylist()
+        columns = "number, prefix, holder, identity, purpose"
+        registry = in_force(self._store, columns, now_ms, np.append(keys, 0)).to_pylist()
         exact = {row["number"]: row for row in registry if row["number"]}
         ranges = Prefixes({row["prefix"]: row for row in registry if row["prefix"]})
         answer = pb.BatchDescribeNumbersResponse()

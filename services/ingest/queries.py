@@ -334,20 +334,6 @@ def ports(store: Store, numbers: npt.NDArray[np.int64], now_ms: int) -> pa.Table
     )
 
 
-def registrations(store: Store, numbers: npt.NDArray[np.int64], now_ms: int) -> pa.Table:
-    """number, prefix, holder, identity and purpose of the registrations in force of those numbers,
-    and of all prefixes (number 0)."""
-    return store.query(
-        """
-        SELECT number, prefix, holder, identity, purpose FROM registry FINAL
-        WHERE number IN (SELECT number FROM {asked})
-            AND valid_from_ms <= %(now)s AND valid_until_ms > %(now)s
-        """,
-        {"now": now_ms},
-        {"asked": {"number": np.append(numbers, 0)}},
-    )
-
-
 def suspected(store: Store, numbers: Sequence[int]) -> set[int]:
     """Keys of the marks on those numbers that the newest arbitration run put in quarantine."""
     if not numbers:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from services.common.clock import Clock
 from services.common.errors import DomainError, FailedPrecondition
 from services.common.lease import Fence, lost
+from services.common.registrations import in_force
 from services.common.runs import PRESENT_MS
 from services.common.store import Store
 from services.common.telemetry import OFF, Telemetry, names
@@ -187,9 +188,8 @@ class Publisher:
                 return  # a full run came between: look again from its cursor
             version = self._next_version()
             disputed = queries.disputed(self._store, as_of_ms, numbers)
-            rows = compose(
-                judged, self._registry(as_of_ms), version, as_of_ms, inputs.model_version, disputed
-            )
+            registry = self._registry(as_of_ms, np.append(numbers, 0))
+            rows = compose(judged, registry, version, as_of_ms, inputs.model_version, disputed)
             changed = snapshot.moved(before, rows)
             rows = {name: column[changed] for name, column in rows.items()}
             add_reasons(self._upstream.scoring, rows, judged.risk[changed], inputs, changed)
@@ -258,11 +258,10 @@ class Publisher:
         queries.insert_version(self._store, self._fence, lineage, version, *values)
         self._is_torn = False
 
-    def _registry(self, as_of_ms: int) -> Registry:
-        table = queries.registrations(self._store, as_of_ms)
-        return Registry(
-            *(table[name].to_pylist() for name in ("number", "prefix", "identity", "purpose"))
-        )
+    def _registry(self, as_of_ms: int, numbers: npt.NDArray[np.int64] | None = None) -> Registry:
+        names = ("number", "prefix", "identity", "purpose")
+        table = in_force(self._store, ", ".join(names), as_of_ms, numbers)
+        return Registry(*(table[name].to_pylist() for name in names))
 
     def _next_version(self) -> int:
         self._last_version += 1

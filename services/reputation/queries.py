@@ -9,6 +9,7 @@ import pyarrow as pa
 from services.common import lease
 from services.common.lease import Fence
 from services.common.store import Store
+from services.common.store.asking import Among, newest
 from services.reputation.published.packing import NAMES, TOP, Columns
 
 I64 = npt.NDArray[np.int64]
@@ -60,29 +61,23 @@ def posteriors(store: Store, run: int) -> pa.Table:
     )
 
 
-def registrations(store: Store, as_of_ms: int) -> pa.Table:
-    """number, prefix, identity and purpose of the registrations in force."""
-    return store.query(
-        """
-        SELECT number, prefix, identity, purpose FROM registry FINAL
-        WHERE valid_from_ms <= %(as_of)s AND valid_until_ms > %(as_of)s
-        """,
-        {"as_of": as_of_ms},
-    )
+_CONTESTED = """
+    contested_from_ms > 0 AND contested_from_ms <= %(as_of)s
+    AND (contested_until_ms = 0 OR contested_until_ms > %(as_of)s)
+"""
 
 
 def disputed(store: Store, as_of_ms: int, numbers: I64 | None = None) -> I64:
     """Those numbers (None: all) that a proven holder contests at the time."""
-    only = "" if numbers is None else " AND number IN (SELECT number FROM {asked})"
-    found = store.query(
-        f"""
-        SELECT DISTINCT number FROM disputes FINAL
-        WHERE contested_from_ms > 0 AND contested_from_ms <= %(as_of)s
-            AND (contested_until_ms = 0 OR contested_until_ms > %(as_of)s){only}
-        """,
-        {"as_of": as_of_ms},
-        {} if numbers is None else {"asked": {"number": numbers}},
-    )
+    if numbers is None:
+        found = store.query(
+            f"SELECT DISTINCT number FROM disputes FINAL WHERE {_CONTESTED}", {"as_of": as_of_ms}
+        )
+    else:
+        asked = Among.of(numbers)
+        rows = newest("disputes", "*", "dispute_id", f"number IN {asked.sql}")
+        sql = f"SELECT DISTINCT number FROM {rows} WHERE {_CONTESTED}"
+        found = store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
     return found["number"].to_numpy().astype(np.int64)
 
 

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import services.arbitration
 from services.arbitration.disputes import queries
 from services.arbitration.disputes.checks import Facts
@@ -11,6 +14,8 @@ from services.arbitration.disputes.events import START, prove, seal
 from services.arbitration.disputes.steps import Filing, file, supersede
 from services.arbitration.disputes.words import Applicant, Ground, Outcome, Reason, State
 from services.common.migrate import migrate
+from services.common.store.asking import FEW
+from services.reputation.queries import disputed
 
 SCHEMA = Path(services.arbitration.__file__).parent / "schema"
 
@@ -84,3 +89,26 @@ def test_an_empty_log_has_no_head_and_proves(either):
     assert queries.due(either, 1, 10) == []
     assert queries.source_outcomes(either, "") == []
     assert queries.precedents(either, 7, 0, 0, 5) == []
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+def test_a_number_is_disputed_as_its_newest_row_says(either, count):
+    migrate(either, "arbitration", SCHEMA, clock=lambda: 0)
+    numbers = np.arange(7, 7 + count)
+    filings = [fold(sealed(f"ZM{number}", number, filed())) for number in numbers.tolist()]
+
+    def list_them(seq, since_ms, until_ms):
+        changed = {"seq": seq, "contested_from_ms": since_ms, "contested_until_ms": until_ms}
+        queries.insert_disputes(either, [replace(one, **changed) for one in filings])
+
+    def at(time_ms, asked):
+        return disputed(either, time_ms, asked).tolist()
+
+    list_them(3, 50, 0)
+    list_them(9, 50, 80)
+    list_them(6, 50, 60)
+
+    for asked in (None, numbers, np.append(numbers, 10**6)):
+        assert sorted(at(70, asked)) == numbers.tolist()
+        assert at(49, asked) == at(80, asked) == []
+    assert at(70, np.array([6])) == []

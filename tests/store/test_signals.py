@@ -8,8 +8,8 @@ import pytest
 from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.numbering import parse
+from services.common.store.asking import FEW
 from services.features import queries
-from services.features.asked_queries import FEW
 from services.features.columns import columns_of
 from services.features.signals import VALUES, Condition, Rule, load
 from services.features.signals.firing import fired, fired_on, rule_days_of
@@ -243,36 +243,3 @@ def test_of_days_told_twice_the_newest_are_read(store, count):
 
     told = sorted((row["number"], row["calls_out"]) for row in found)
     assert told == [(MOBILE, 1)] + [(MOBILE + at, 5) for at in range(count)]
-
-
-@pytest.mark.parametrize("count", [1, FEW + 1])
-def test_of_registrations_told_twice_the_newest_are_read(store, count):
-    def register(seq, until_ms, allowed):
-        store.insert(
-            "registry",
-            {
-                "number": MOBILE + np.arange(count),
-                "prefix": [""] * count,
-                "holder": ["h"] * count,
-                "identity": ["C04"] * count,
-                "purpose": [""] * count,
-                "outbound_allowed": np.full(count, allowed, dtype=np.uint8),
-                "valid_from_ms": np.full(count, AS_OF - 5),
-                "valid_until_ms": np.full(count, until_ms),
-                "seq": np.full(count, seq, dtype=np.uint64),
-            },
-        )
-
-    register(1, AS_OF + 5, 1)
-    register(3, AS_OF + 5, 0)
-    register(2, AS_OF + 5, 2)
-    asked = MOBILE + np.arange(count)
-    assert (
-        queries.registrations_of(store, AS_OF, asked)["outbound_allowed"].to_pylist() == [0] * count
-    )
-    assert queries.outbound(store, AS_OF, asked)["outbound_allowed"].to_pylist() == [0] * count
-
-    register(4, AS_OF, 0)  # ended
-
-    assert queries.registrations_of(store, AS_OF, asked).num_rows == 0
-    assert queries.outbound(store, AS_OF, asked).num_rows == 0

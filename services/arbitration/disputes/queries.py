@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from services.arbitration.disputes import steps
@@ -13,6 +14,7 @@ from services.arbitration.disputes.words import Kind
 from services.common import lease
 from services.common.lease import Fence
 from services.common.store import Store
+from services.common.store.asking import Among, newest
 
 DAY_MS = 86_400_000
 CHINA_MS = 8 * 3_600_000
@@ -158,14 +160,10 @@ def insert_sources(store: Store, events: Sequence[Event]) -> None:
 
 def open_of(store: Store, numbers: Sequence[int]) -> list[tuple[int, str]]:
     """(number, dispute_id) of the open disputes of numbers."""
-    table = store.query(
-        """
-        SELECT number, dispute_id FROM disputes FINAL
-        WHERE is_open = 1 AND number IN (SELECT number FROM {asked})
-        """,
-        tables={"asked": {"number": list(numbers)}},
-        exact=True,
-    )
+    asked = Among.of(np.array(numbers, dtype=np.int64))
+    rows = newest("disputes", "*", "dispute_id", f"number IN {asked.sql}")
+    sql = f"SELECT number, dispute_id FROM {rows} WHERE is_open = 1"
+    table = store.query(sql, asked.params, asked.tables, exact=True)
     return list(zip(table["number"].to_pylist(), table["dispute_id"].to_pylist(), strict=True))
 
 
@@ -247,9 +245,7 @@ def page(
     where = " AND ".join([conditions[name] for name in filters] or ["1"])
     listed = "disputes FINAL"
     if "number" in filters:  # it never changes: only of these few the newest is sought
-        listed = """(
-            SELECT * FROM disputes WHERE number = %(number)s ORDER BY seq DESC LIMIT 1 BY dispute_id
-        )"""
+        listed = newest("disputes", "*", "dispute_id", "number = %(number)s")
     total = store.query(f"SELECT count() AS total FROM {listed} WHERE {where}", filters)
     table = store.query(
         f"""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from services.common.numbering import from_key, kinds_of
 from services.common.numbering.prefixes import Prefixes
 from services.common.places import place
+from services.common.registrations import in_force
 from services.common.store import Store
 from services.features import queries
 from services.features.columns import Aggregates, columns_of
@@ -89,7 +90,8 @@ def _of_numbers(store: Store, as_of_ms: int, found: Aggregates, signals: Signals
 
 def _inbound_only(store: Store, as_of_ms: int, numbers: I64) -> npt.NDArray[np.bool_]:
     """Which numbers, ascending, are registered as inbound only: own row, then longest prefix."""
-    rows = queries.outbound(store, as_of_ms, numbers).to_pylist()
+    columns = "number, prefix, outbound_allowed"
+    rows = in_force(store, columns, as_of_ms, np.append(numbers, 0)).to_pylist()
     exact = {row["number"]: row["outbound_allowed"] for row in rows if row["number"]}
     ranges = Prefixes({row["prefix"]: row["outbound_allowed"] for row in rows if row["prefix"]})
     keys = np.array(sorted(exact), dtype=np.int64)

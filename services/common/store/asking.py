@@ -1,13 +1,13 @@
-"""How a statement names the numbers or blocks that it is asked about."""
+"""How a statement asks for the rows of some numbers or blocks, and for the newest of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from services.features.columns import I64
-
+I64 = npt.NDArray[np.int64]
 FEW = 64
 """So many values are named in a statement; of more, parsing takes longer than reading a table."""
 
@@ -31,3 +31,15 @@ class Among:
         if len(values) <= FEW:
             return cls("%(asked)s", {"asked": values}, {})
         return cls("(SELECT value FROM {asked})", {}, {"asked": {"value": values}})
+
+
+def newest(table: str, columns: str, key: str, condition: str) -> str:
+    """A subquery for the newest rows of a ReplacingMergeTree(seq): of those keys alone that meet a
+    condition, which is about columns that all rows of a key have in common.
+
+    FINAL says the same, but 18.16 merges the rows of all keys before it asks for any.
+    """
+    return f"""(
+        SELECT {columns} FROM {table} PREWHERE {condition}
+        ORDER BY seq DESC LIMIT 1 BY {key}
+    )"""
