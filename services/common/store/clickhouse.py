@@ -36,6 +36,7 @@ QUORUM_TRIES, QUORUM_PAUSE_S = 100, 0.02
 which have then written nothing; blocks of rows that a shard has are not written twice. An exact
 read is refused by a replica that has not fetched yet what its quorum has, for ten seconds and more
 where the server it was fetching from has died; then another server is asked."""
+Settings = Mapping[str, Any]
 _UNKNOWN_DATABASE_CODE = 81
 _UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE = 286, 289
 """A quorum insert is under way; an exact read came to a replica that fetches the last one still."""
@@ -126,17 +127,15 @@ class ClickHouseStore:
         statement = render(sql, params, {name: name for name in tables or {}})
         settings = {"use_numpy": True, **self._exactly(exact)}
 
-        def read(client: Client, more: dict[str, str]) -> pa.Table:
-            return client.query_arrow(
-                statement, external_tables=externals, settings={**settings, **more}
-            )
+        def read(client: Client, settings: Settings) -> pa.Table:
+            return client.query_arrow(statement, external_tables=externals, settings=settings)
 
         try:
-            return plain(self._send(self._pool, read))
+            return plain(self._send(self._pool, settings, read))
         except Unavailable as error:
             if not isinstance(error.__cause__, CONNECTION_LOST):
                 raise
-            return plain(self._send(self._pool, read))
+            return plain(self._send(self._pool, settings, read))
 
     def execute(
         self,
@@ -168,14 +167,17 @@ class ClickHouseStore:
         settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
         self._write(
             pool,
-            lambda client, more: client.execute(
-                statement, external_tables=externals, settings={**settings, **more}
+            settings,
+            lambda client, settings: client.execute(
+                statement, external_tables=externals, settings=settings
             ),
         )
 
-    def _write(self, pool: Pool[Client], work: Callable[[Client, dict[str, str]], Any]) -> None:
+    def _write(
+        self, pool: Pool[Client], settings: Settings, work: Callable[[Client, Settings], Any]
+    ) -> None:
         try:
-            self._send(pool, work)
+            self._send(pool, settings, work)
         except Unavailable:
             self.doubt()
             raise
@@ -207,17 +209,18 @@ class ClickHouseStore:
                 )
             self._settled_writes = failed
 
-    def _send(self, pool: Pool[Client], work: Callable[[Client, dict[str, str]], Any]) -> Any:
-        """What `work` returns, which gets a connection and further settings of its statement."""
+    def _send(
+        self, pool: Pool[Client], settings: Settings, work: Callable[[Client, Settings], Any]
+    ) -> Any:
+        """What `work` returns, which gets a connection and the settings of its statement."""
         left = QUORUM_TRIES if self._quorum > 1 else 1
-        more: dict[str, str] = {}
         while True:
             left -= 1
             try:
                 with pool.lend() as client:
                     asked = (client.connection.host, client.connection.port)
                     try:
-                        return work(client, more)
+                        return work(client, settings)
                     except Exception as error:
                         raise self._failure(error) from error
             except (Unavailable, StoreError) as refused:
@@ -226,7 +229,7 @@ class ClickHouseStore:
                     raise
             if code == _NOT_IN_QUORUM_CODE:
                 self._hosts.is_behind(asked)
-                more = _ANY_REPLICA
+                settings = {**settings, **_ANY_REPLICA}
             time.sleep(QUORUM_PAUSE_S)
 
     def _define(self, statements: list[str]) -> None:
@@ -307,8 +310,9 @@ class ClickHouseStore:
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
         self._write(
             self._pool,
-            lambda client, more: client.execute(
-                statement, values, columnar=True, settings={**settings, **more}
+            settings,
+            lambda client, settings: client.execute(
+                statement, values, columnar=True, settings=settings
             ),
         )
         row_count: int = rows.num_rows
