@@ -8,6 +8,8 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from services.application import ROOT
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
 from services.configuration import NAMES as SERVICES
-from services.features import queries
+from services.features import queries, signals
+from services.features.columns import Aggregates
 from services.features.server import build
+from services.features.signals.firing import fired_on
 from services.features.touched import Wide, compute
 from tests.clickhouse_server import ClickHouseServer
 
@@ -121,8 +125,11 @@ def on_server(count: int) -> None:
         store = open_store(server.url())
         numbers = filled(store, count)
         build(store, 1, AS_OF, "", lambda: AS_OF)
+        line("parts of behaviour, as loaded", str(parts(store)))
+        touched(store, numbers, with_bars=False)
         for table in ("marks", "behaviour"):  # as a server has them after some hours
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
+        line("parts of behaviour, after some hours", str(parts(store)))
         touched(store, numbers)
         store.close()
 
@@ -153,19 +160,40 @@ def in_process(count: int) -> None:
         store.close()
 
 
-def touched(store: Store, numbers: I64) -> None:
-    """Numbers one, ten and a thousand at a time, as the incremental path asks for them."""
+def parts(store: Store) -> int:
+    sql = """
+        SELECT count() AS parts FROM system.parts
+        WHERE active AND database = currentDatabase() AND table = 'behaviour'
+    """
+    return int(store.query(sql)["parts"][0].as_py())
+
+
+def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:
+    """Numbers one, ten and a thousand at a time; the incremental path asks for signals, too."""
     wide = Wide.of(store, *queries.wide_run(store, AS_OF))
+    rules = signals.load()
+
+    def fire(days: Aggregates) -> None:
+        fired_on(store, AS_OF, days, rules)
+
     for size, rounds in ((1, 50), (10, 20), (TOUCHED, 7)):
-        times = []
+        alone, both = [], []
         for seed in range(rounds):
-            asked = np.sort(np.random.default_rng(seed).choice(numbers, size, replace=False))
-            began = time.perf_counter()
-            compute(store, AS_OF, asked, None, wide)
-            times.append((time.perf_counter() - began) * 1_000)
-        each = np.median(times) / size
-        line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms")
-        bars.at_most(f"features of {size:,} touched, ms each", float(each), 5)
+            draw = np.random.default_rng(seed)
+            some, other = (np.sort(draw.choice(numbers, size, replace=False)) for _ in "12")
+            alone.append(_seconds(partial(compute, store, AS_OF, some, None, wide)))
+            both.append(_seconds(partial(compute, store, AS_OF, other, None, wide, fire)))
+        each = float(np.median(alone)) * 1_000 / size
+        line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms" if with_bars else "")
+        line("with signals", f"{np.median(both) * 1_000 / size:.2f} ms")
+        if with_bars:
+            bars.at_most(f"features of {size:,} touched, ms each", each, 5)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def peak() -> float:

@@ -68,8 +68,7 @@ def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
     asked = Among.of(numbers)
     columns = ", ".join(BEHAVIOUR_COLUMNS)
     condition = f"number IN {asked.sql} AND {_LAST_DAYS}"
-    rows = newest("behaviour", f"number, {columns}", "number, day, carrier", condition)
-    sql = f"SELECT number, {columns} FROM {rows}"
+    sql = newest("behaviour", f"number, {columns}", "number, day, carrier", condition)
     return store.query(sql, {"end": china_day(as_of_ms), **asked.params}, asked.tables)
 
 
@@ -274,4 +273,5 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
 
 def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
     """number, valid_from_ms and outbound_allowed in force, of some numbers."""
-    return in_force(store, "number, valid_from_ms, outbound_allowed", as_of_ms, numbers)
+    table = in_force(store, "number, outbound_allowed", as_of_ms, numbers)
+    return table.select(["number", "valid_from_ms", "outbound_allowed"])

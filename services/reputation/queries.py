@@ -76,7 +76,7 @@ def disputed(store: Store, as_of_ms: int, numbers: I64 | None = None) -> I64:
     else:
         asked = Among.of(numbers)
         rows = newest("disputes", "*", "dispute_id", f"number IN {asked.sql}")
-        sql = f"SELECT DISTINCT number FROM {rows} WHERE {_CONTESTED}"
+        sql = f"SELECT DISTINCT number FROM ({rows}) WHERE {_CONTESTED}"
         found = store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
     return found["number"].to_numpy().astype(np.int64)
 

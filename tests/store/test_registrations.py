@@ -10,7 +10,7 @@ from services.common.store.asking import FEW
 
 NOW = 1_790_000_000_000
 FIRST = (1 << 60) + 8613800138000
-COLUMNS = "number, prefix, holder, valid_from_ms"
+COLUMNS = "number, prefix, holder"
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def open_of(store: Store, numbers: Sequence[int]) -> list[tuple[int, str]]:
     """(number, dispute_id) of the open disputes of numbers."""
     asked = Among.of(np.array(numbers, dtype=np.int64))
     rows = newest("disputes", "*", "dispute_id", f"number IN {asked.sql}")
-    sql = f"SELECT number, dispute_id FROM {rows} WHERE is_open = 1"
+    sql = f"SELECT number, dispute_id FROM ({rows}) WHERE is_open = 1"
     table = store.query(sql, asked.params, asked.tables, exact=True)
     return list(zip(table["number"].to_pylist(), table["dispute_id"].to_pylist(), strict=True))
 
@@ -245,7 +245,7 @@ def page(
     where = " AND ".join([conditions[name] for name in filters] or ["1"])
     listed = "disputes FINAL"
     if "number" in filters:  # it never changes: only of these few the newest is sought
-        listed = newest("disputes", "*", "dispute_id", "number = %(number)s")
+        listed = f"({newest('disputes', '*', 'dispute_id', 'number = %(number)s')})"
     total = store.query(f"SELECT count() AS total FROM {listed} WHERE {where}", filters)
     table = store.query(
         f"""

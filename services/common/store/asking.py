@@ -34,12 +34,12 @@ class Among:
 
 
 def newest(table: str, columns: str, key: str, condition: str) -> str:
-    """A subquery for the newest rows of a ReplacingMergeTree(seq): of those keys alone that meet a
+    """A statement for the newest rows of a ReplacingMergeTree(seq): of those keys alone that meet a
     condition, which is about columns that all rows of a key have in common.
 
     FINAL says the same, but 18.16 merges the rows of all keys before it asks for any.
     """
-    return f"""(
+    return f"""
         SELECT {columns} FROM {table} PREWHERE {condition}
         ORDER BY seq DESC LIMIT 1 BY {key}
-    )"""
+    """
