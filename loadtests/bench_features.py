@@ -180,7 +180,7 @@ def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:
         alone, both = [], []
         for seed in range(rounds):
             draw = np.random.default_rng(seed)
-            some, other = (np.sort(draw.choice(numbers, size, replace=False)) for _ in "12")
+            some, other = (np.sort(draw.choice(numbers, size, replace=False)) for _ in range(2))
             alone.append(_seconds(partial(compute, store, AS_OF, some, None, wide)))
             both.append(_seconds(partial(compute, store, AS_OF, other, None, wide, fire)))
         each = float(np.median(alone)) * 1_000 / size

@@ -81,7 +81,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         def signals_of(days: Aggregates) -> None:
             fired.extend(fired_on(self._store, as_of, days, signals.load()).to_pylist())
 
-        on_days = signals_of if request.with_signals else lambda days: None
+        on_days = signals_of if request.with_signals else None
         rows = compute(self._store, as_of, keys, excluded, self._wide_of(as_of), on_days)
         if as_of > self._clock() - RECENT_MS:  # else of the past, to learn from
             self._neighbours.note(keys, rows)

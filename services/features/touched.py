@@ -86,7 +86,7 @@ def compute(
     numbers: I64,
     excluded: U64 | None = None,
     wide: Wide | None = None,
-    on_days: Callable[[Aggregates], None] = lambda _: None,
+    on_days: Callable[[Aggregates], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Rows of ascending numbers as of a time, float32 (n, features).
 
@@ -102,7 +102,8 @@ def compute(
     while at < len(numbers):
         part = numbers[at : at + count]
         found, read, days = _aggregated(store, as_of, part, out, wide)
-        on_days(days)
+        if on_days:
+            on_days(days)
         for first in range(0, len(part), ROWS_AT_ONCE):
             some = part[first : first + ROWS_AT_ONCE]
             rows[at + first : at + first + len(some)] = domain.rows(some, as_of, found)
