@@ -22,16 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from loadtests import bars
-from services.application import Application
+from loadtests import bars, in_process
 from services.cli import exporting, importing
-from services.cli.demo import FILES
 from services.cli.evaluate import evaluate
-from services.cli.kinds import KINDS
-from services.cli.session import Stubs, run_pipeline
-from services.common import rpc
+from services.cli.session import run_pipeline
 from services.common.taxonomy import crosswalk, standard
-from services.configuration import Configuration
 from services.simulator.city import simulate
 from services.simulator.collusion import Attack
 from services.simulator.window import DAY_S
@@ -63,29 +58,11 @@ class Verdicts:
 def judged(folder: Path, engine: Path, database: str) -> Verdicts:
     """Everything imported, judged and published in a database of its own."""
     now_ms = int(datetime(END.year, END.month, END.day, tzinfo=UTC).timestamp() * 1000)
-    (folder / "key").write_bytes(bytes(32))
-    application = Application(
-        Configuration(
-            store=f"chdb:{engine}?database={database}",
-            address="127.0.0.1:0",
-            models=folder / "models",
-            key_file=folder / "key",
-            peers={},
-            signing_key_file=folder / "signing",
-            snapshots=folder / "snapshots",
-        ),
-        clock=lambda: now_ms,
-    )
-    try:
-        with rpc.connect(application.address) as channel:
-            stubs = Stubs.of(channel)
-            for kind, name in FILES:
-                for line, table in importing.read_tables(folder / name):
-                    KINDS[kind](stubs, folder / name, line, table, {}, importing.Tally())
-            run_pipeline(stubs, now_ms, lambda step: None)
-            exporting.write(stubs, folder / "out.csv", now_ms)
-    finally:
-        application.stop()
+    configuration = in_process.kept_in(folder, engine, database)
+    with in_process.serving(configuration, lambda: now_ms) as (_, stubs):
+        in_process.import_city(stubs, folder)
+        run_pipeline(stubs, now_ms, lambda step: None)
+        exporting.write(stubs, folder / "out.csv", now_ms)
     level, category = {}, {}
     with (folder / "out.csv").open(newline="") as file:
         for row in csv.DictReader(file):

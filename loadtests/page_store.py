@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from loadtests import dispute_rows, page_rows
-from services.application import ROOT, Application
+from loadtests import dispute_rows, in_process, page_rows
+from services.application import ROOT
 from services.arbitration.disputes import queries as dispute_queries
 from services.arbitration.disputes.cases import Cases, OutboxSender
 from services.arbitration.disputes.words import State as DisputeState
@@ -16,7 +16,6 @@ from services.arbitration.engine import Engine
 from services.arbitration.notices import queries as notice_queries
 from services.arbitration.notices.notice import DISPUTE_CHANGED, Attempt, Notice, State
 from services.cli.session import Stubs, run_pipeline
-from services.common import rpc
 from services.common.clock import wall_clock_ms
 from services.common.migrate import migrate
 from services.common.numbering import from_key
@@ -62,15 +61,10 @@ def build(folder: Path, numbers: int, disputes: int, say: Say) -> None:
     events, ids = dispute_rows.write(store, cases, contested, now_ms)
     say(f"{len(ids):,} disputes, {events:,} events")
     store.close()
-    application = Application(configuration)
-    try:
-        with rpc.connect(application.address) as channel:
-            stubs = Stubs.of(channel)
-            run_pipeline(stubs, None, lambda step: say(f"pipeline: {step}"))
-            _papers(stubs, say)
-            target = _target(stubs)
-    finally:
-        application.stop()
+    with in_process.serving(configuration) as (_, stubs):
+        run_pipeline(stubs, None, lambda step: say(f"pipeline: {step}"))
+        _papers(stubs, say)
+        target = _target(stubs)
     store = open_store(configuration.store)
     _told(store, target, ids, contested, now_ms)
     store.close()

@@ -12,21 +12,17 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
+from loadtests import in_process
 from loadtests import scoring_figures as figures
 from loadtests.bars import Bar
 from loadtests.scoring_figures import Evaluation, Flags, Floats, Scored
 from loadtests.scoring_sets import PLAIN, PLAIN_TREES
-from services.application import Application, store_of
 from services.cli.session import Stubs
-from services.common import operations, rpc
 from services.common.numbering.kinds import Kind
 from services.common.store import Store
 from services.configuration import environment
 from services.features.definitions import FEATURES
 from services.scoring import domain, queries
-from services.scoring.rows import RunRows
-from zhengming.arbitration.v1 import arbitration_pb2
-from zhengming.features.v1 import features_pb2
 
 DAY_MS = 86_400_000
 ASKED = datetime(2020, 9, 9, 23, 59, 59, tzinfo=UTC)
@@ -240,45 +236,26 @@ def _examples(folder: Path, times: int) -> tuple[list[Examples], Examples]:
         command = [sys.executable, "-c", code, "--store", store, "import", "ftc-dnc", *files]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         print("risk: imported", flush=True)
-        application = Application(
-            environment({"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"})
-        )
-        try:
-            with rpc.connect(application.address) as channel:
-                stubs = Stubs.of(channel)
-                opened = store_of(application)
-                learned = [_as_of(opened, stubs, at) for at in _times(times)]
-                asked = _as_of(opened, stubs, int(ASKED.timestamp() * 1000))
-        finally:
-            application.stop()
+        settings = {"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"}
+        with in_process.serving(environment(settings)) as (opened, stubs):
+            learned = [_as_of(opened, stubs, at) for at in _times(times)]
+            asked = _as_of(opened, stubs, int(ASKED.timestamp() * 1000))
     return learned, asked
 
 
 def _as_of(store: Store, stubs: Stubs, as_of: int) -> Examples:
     """Examples as of a time: the numbers marked in the 30 days before."""
-    features = features_pb2.BuildFeaturesRequest()
-    features.as_of_time.FromMilliseconds(as_of)
-    built = features_pb2.BuildFeaturesResponse()
-    operations.wait(stubs.operations, stubs.features.BuildFeatures(features, timeout=60), built)
-    judge = arbitration_pb2.RunArbitrationRequest(run_id=built.run_id)
-    judge.as_of_time.FromMilliseconds(as_of)
-    judged = arbitration_pb2.RunArbitrationResponse()
-    operations.wait(stubs.operations, stubs.arbitration.RunArbitration(judge, timeout=60), judged)
-    run, reader = int(built.run_id), RunRows(store, stubs.features)
+    judged = in_process.Judged(store, stubs, as_of)
     recent, _ = queries.marks_between(store, as_of - RECENT_DAYS * DAY_MS, as_of)
-    numbers, rows, after = [], [], -1
-    while True:
-        some, some_rows = reader.after(run, after)
-        if not len(some):
-            break
+    numbers, rows = [], []
+    for some, some_rows in judged.pages():
         kept = np.isin(some, recent)
         numbers.append(some[kept])
         rows.append(some_rows[kept])
-        after = int(some[-1])
     found = np.concatenate(numbers)
     later, count = queries.marks_between(store, as_of, as_of + HORIZON_DAYS * DAY_MS)
     bad = np.isin(found, later[count >= MINIMUM])
     nearly = np.isin(found, later[count >= MINIMUM - 1])
     print(f"risk: {len(found):,} numbers, {int(bad.sum()):,} bad", flush=True)
     graded = ((bad.astype(np.float32) + nearly) / 2).astype(np.float32)
-    return Examples(reader.names(run), found, np.concatenate(rows), bad, graded)
+    return Examples(judged.names, found, np.concatenate(rows), bad, graded)
