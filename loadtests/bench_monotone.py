@@ -6,8 +6,8 @@ whose outcomes were known and on the numbers asked about in loadtests.scoring_ri
 with and without the constraints, by each way that LightGBM has of keeping them.
 """
 
+import argparse
 import re
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,7 @@ def cities() -> None:
 
 def complaints(folder: Path) -> None:
     """The numbers with a complaint in the 30 days before."""
-    parts, asked = scoring_risk._examples(folder, TIMES)
+    parts, asked = scoring_risk.examples(folder, TIMES)
     some = [part.sample(ROWS // TIMES, seed=0) for part in parts]
     learned = Rows(
         asked.names,
@@ -101,5 +101,12 @@ def complaints(folder: Path) -> None:
     )
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER")
+    folder = parser.parse_args().folder
+    complaints(folder) if folder else cities()
+
+
 if __name__ == "__main__":
-    complaints(Path(sys.argv[1])) if len(sys.argv) > 1 else cities()
+    main()

@@ -1,10 +1,11 @@
 """Whether numbers that behave alike tell more: python -m loadtests.bench_neighbours [--cities N].
 
 Simulated cities, each with a seed of its own. A risk model learns from all cities but one and is
-judged on that one, with and without the density of known-bad neighbours as further columns; the
-differences are paired by city. Embeddings: standardised behaviour, and the leaves that a
-behaviour-only LightGBM (learned on the other cities) puts a number into. Known bad: two marks and
-more, or a posterior against the number; a number's own marks never count for itself.
+judged on that one: without the feature `alike_distance`, with it, and without it but with other
+columns about the nearest; the differences are paired by city. Embeddings: standardised behaviour,
+and the leaves that a behaviour-only LightGBM (learned on the other cities) puts a number into.
+Known bad: two marks and more, or a posterior against the number; a number's own marks never count
+for itself.
 """
 
 import argparse
@@ -24,12 +25,11 @@ from sklearn.preprocessing import OneHotEncoder
 from loadtests.simulated_rows import CityRows, city_rows
 from services.features.similar.embedding import TRAITS, Scale
 from services.features.similar.index import NeighbourIndex
-from services.scoring.domain import PARAMETERS
+from services.scoring import domain
 
 F32 = npt.NDArray[np.float32]
+FEATURE = "alike_distance"
 K = 20
-TREES = 120
-RATE = 0.1
 LEAF_TREES = 60
 LEAF_DIMENSIONS = 32
 FEW_MARKS = 1
@@ -44,7 +44,7 @@ def leaves(train: list[tuple[F32, npt.NDArray[np.bool_]]], rows: F32) -> F32:
     """Leaves of a behaviour-only model of other cities, one-hot and reduced, (n, d)."""
     x, y = np.concatenate([t[0] for t in train]), np.concatenate([t[1] for t in train])
     booster = lgb.train(
-        {**PARAMETERS, "objective": "binary", "seed": 1}, lgb.Dataset(x, y), LEAF_TREES
+        {**domain.PARAMETERS, "objective": "binary", "seed": 1}, lgb.Dataset(x, y), LEAF_TREES
     )
     at = booster.predict(rows, pred_leaf=True).astype(np.int32)
     hot = OneHotEncoder(handle_unknown="ignore").fit_transform(at)
@@ -84,7 +84,7 @@ def densities(city: CityRows, alike: Mapping[str, F32]) -> dict[str, F32]:
     for name, embedding in alike.items():
         at, distance = nearest(embedding)
         near = np.exp(-distance / (np.median(distance[:, -1]) + 1e-9))
-        columns = {f"{name}, distance alone": [distance.mean(axis=1)]}
+        columns = {f"{name}, mean distance": [distance.mean(axis=1)]}
         for what, bad in known_bad(city).items():
             weighted = (bad[have][at] * near).sum(axis=1) / near.sum(axis=1)
             columns[f"{name}, {what}"] = [bad[have][at].mean(axis=1), weighted]
@@ -125,12 +125,17 @@ def purity(city: CityRows, alike: Mapping[str, F32]) -> dict[str, tuple[float, f
 def judged(rows: list[F32], cities: list[CityRows], held: int) -> npt.NDArray[np.float64]:
     """Risk of the numbers of one city by a model of the others."""
     others = [i for i in range(len(cities)) if i != held]
-    train = lgb.Dataset(
+    bad = np.concatenate([cities[i].bad for i in others])
+    graded = bad.astype(np.float32)
+    booster, slope, intercept, _, _ = domain.fit(
         np.concatenate([rows[i] for i in others]),
-        np.concatenate([cities[i].bad for i in others]).astype(np.float32),
+        bad,
+        graded,
+        np.ones_like(graded),
+        np.concatenate([cities[i].numbers for i in others]),
+        seed=0,
     )
-    booster = lgb.train({**PARAMETERS, "learning_rate": RATE, "seed": 0}, train, TREES)
-    return np.asarray(booster.predict(rows[held]))
+    return domain.sigmoid(slope * domain.margins(booster, rows[held]) + intercept)
 
 
 def figures(risk: npt.NDArray[np.float64], bad: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -191,9 +196,10 @@ def main() -> None:
             f"same category {means[1]:.3f}"
         )
     near = [densities(city, a) for city, a in zip(cities, alike, strict=True)]
-    variants = {"without": [city.rows for city in cities]}
+    plain = [np.delete(city.rows, city.names.index(FEATURE), axis=1) for city in cities]
+    variants = {"without": plain, FEATURE: [city.rows for city in cities]}
     for name in given.variants or near[0]:
-        variants[name] = [np.hstack([c.rows, n[name]]) for c, n in zip(cities, near, strict=True)]
+        variants[name] = [np.hstack([p, n[name]]) for p, n in zip(plain, near, strict=True)]
     slices = {
         "all": lambda c: np.ones(len(c.bad), dtype=bool),
         f"at most {FEW_MARKS} mark": lambda c: c.rows[:, c.names.index("marks_count")] <= FEW_MARKS,

@@ -93,7 +93,7 @@ class Fitted:
 
 def evaluate(folder: Path, times: int, seed: int) -> tuple[Evaluation, Bar]:
     """Import the months, learn as of `times` days, judge a later one; the speed of scoring."""
-    parts, asked = _examples(folder, times)
+    parts, asked = examples(folder, times)
     names, groups = asked.names, _groups(asked.names)
     learned = Examples(
         names,
@@ -228,7 +228,7 @@ def _times(count: int) -> list[int]:
     return [last - back * LEARNED_STEP_DAYS * DAY_MS for back in range(count - 1, -1, -1)]
 
 
-def _examples(folder: Path, times: int) -> tuple[list[Examples], Examples]:
+def examples(folder: Path, times: int) -> tuple[list[Examples], Examples]:
     files = sorted(str(path) for path in folder.glob("*.csv.gz"))
     with tempfile.TemporaryDirectory() as made:
         store = f"chdb:{made}/store"
