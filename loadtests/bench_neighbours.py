@@ -1,11 +1,12 @@
-"""Whether numbers that behave alike tell more: python -m loadtests.bench_neighbours [--cities N].
+"""Whether numbers that behave alike tell more: python -m loadtests.bench_neighbours [--unseen].
 
 Simulated cities, each with a seed of its own. A risk model learns from all cities but one and is
 judged on that one: without the feature `alike_distance`, with it, and without it but with other
 columns about the nearest; the differences are paired by city. Embeddings: standardised behaviour,
 and the leaves that a behaviour-only LightGBM (learned on the other cities) puts a number into.
 Known bad: two marks and more, or a posterior against the number; a number's own marks never count
-for itself.
+for itself. `--unseen`: for each category, by a model that learned from none of its numbers, and
+judged on them and the ordinary ones: how a kind of nuisance is met that is new.
 """
 
 import argparse
@@ -30,6 +31,9 @@ from services.scoring import domain
 F32 = npt.NDArray[np.float32]
 FEATURE = "alike_distance"
 K = 20
+UNSEEN_NUMBERS = 200
+"""Categories of fewer bad numbers in all cities are not left out by turns."""
+UNSEEN_TREES = 150
 LEAF_TREES = 60
 LEAF_DIMENSIONS = 32
 FEW_MARKS = 1
@@ -138,11 +142,30 @@ def judged(rows: list[F32], cities: list[CityRows], held: int) -> npt.NDArray[np
     return domain.sigmoid(slope * domain.margins(booster, rows[held]) + intercept)
 
 
+def judged_unseen(
+    rows: list[F32], cities: list[CityRows], held: int, category: str
+) -> npt.NDArray[np.float64]:
+    """Margins of the numbers of one city by trees that learned from the others, but for a category.
+
+    A fixed count of trees: there are very many models, and only their order is looked at.
+    """
+    kept = {i: city.category != category for i, city in enumerate(cities) if i != held}
+    train = lgb.Dataset(
+        np.concatenate([rows[i][at] for i, at in kept.items()]),
+        np.concatenate([cities[i].bad[at] for i, at in kept.items()]).astype(np.float32),
+    )
+    booster = lgb.train({**domain.PARAMETERS, "seed": 0}, train, UNSEEN_TREES)
+    return domain.margins(booster, rows[held])
+
+
 def figures(risk: npt.NDArray[np.float64], bad: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """AUC, average precision, log loss."""
-    return np.array(
-        [roc_auc_score(bad, risk), average_precision_score(bad, risk), log_loss(bad, risk)]
-    )
+    return np.append(ranking(risk, bad), log_loss(bad, risk))
+
+
+def ranking(risk: npt.NDArray[np.float64], bad: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """AUC, average precision."""
+    return np.array([roc_auc_score(bad, risk), average_precision_score(bad, risk)])
 
 
 def cells(points: F32, count: int) -> None:
@@ -174,6 +197,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", help="Only these; default: all.")
     parser.add_argument("--indexed", type=int, default=1_000_000, help="Size of the index timed.")
     parser.add_argument("--rows", type=Path, help="Keep the rows here, and read them if there.")
+    parser.add_argument("--unseen", action="store_true", help="Leave out a category at a time.")
     given = parser.parse_args()
     cities = read(given.cities, given.numbers, given.rows)
     trained = [(behaviour(city), city.bad[has_behaviour(city)]) for city in cities]
@@ -200,30 +224,73 @@ def main() -> None:
     variants = {"without": plain, FEATURE: [city.rows for city in cities]}
     for name in given.variants or near[0]:
         variants[name] = [np.hstack([p, n[name]]) for p, n in zip(plain, near, strict=True)]
-    slices = {
-        "all": lambda c: np.ones(len(c.bad), dtype=bool),
-        f"at most {FEW_MARKS} mark": lambda c: c.rows[:, c.names.index("marks_count")] <= FEW_MARKS,
-        "no mark": lambda c: c.rows[:, c.names.index("marks_count")] == 0,
+    tell(compare_unseen(cities, variants) if given.unseen else compare(cities, variants))
+
+
+def slices(city: CityRows) -> dict[str, npt.NDArray[np.bool_]]:
+    """The numbers that figures are about, (n,) each."""
+    marks = city.rows[:, city.names.index("marks_count")]
+    return {
+        "all": np.ones(len(marks), dtype=bool),
+        f"at most {FEW_MARKS} mark": marks <= FEW_MARKS,
+        "no mark": marks == 0,
     }
-    found: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = {}
+
+
+Found = dict[str, dict[str, list[npt.NDArray[np.float64]]]]
+"""Figures by slice and variant, of one city or category after the other."""
+
+
+def compare(cities: list[CityRows], variants: Mapping[str, list[F32]]) -> Found:
+    """Figures of each city."""
+    found: Found = {}
     for held, city in enumerate(cities):
         for variant, rows in variants.items():
             risk = judged(rows, cities, held)
-            for name, chosen in slices.items():
-                at = chosen(city)
-                found.setdefault((name, variant), []).append(figures(risk[at], city.bad[at]))
+            for name, at in slices(city).items():
+                of = found.setdefault(name, {}).setdefault(variant, [])
+                of.append(figures(risk[at], city.bad[at]))
         print(f"city {held + 1} of {len(cities)} judged", flush=True)
-    for name in slices:
-        base = np.array(found[name, "without"])
-        auc, precision, loss = base.mean(axis=0)
-        print(f"{name}: without AUC {auc:.4f} PR-AUC {precision:.4f} log loss {loss:.4f}")
-        for variant in list(variants)[1:]:
-            difference = np.array(found[name, variant]) - base
+    return found
+
+
+def compare_unseen(cities: list[CityRows], variants: Mapping[str, list[F32]]) -> Found:
+    """Figures of each category that was left out, means over the cities."""
+    bad = np.concatenate([city.category[city.bad] for city in cities])
+    categories, counts = np.unique(bad, return_counts=True)
+    found: Found = {}
+    for category in categories[counts >= UNSEEN_NUMBERS].tolist():
+        each: Found = {}
+        for held, city in enumerate(cities):
+            asked = ~city.bad | (city.category == category)
+            for variant, rows in variants.items():
+                margin = judged_unseen(rows, cities, held, category)
+                for name, some in slices(city).items():
+                    at = some & asked
+                    if city.bad[at].any():
+                        of = each.setdefault(name, {}).setdefault(variant, [])
+                        of.append(ranking(margin[at], city.bad[at]))
+        for name, of_variants in each.items():
+            for variant, values in of_variants.items():
+                of = found.setdefault(name, {}).setdefault(variant, [])
+                of.append(np.mean(values, axis=0))
+        print(f"{category}, {counts[categories == category][0]} numbers, judged", flush=True)
+    return found
+
+
+def tell(found: Found) -> None:
+    """Print means, and means of the paired differences with their standard errors."""
+    for name, by_variant in found.items():
+        base = np.array(by_variant["without"])
+        whats = ("AUC", "PR-AUC", "log loss")[: base.shape[1]]
+        shown = " ".join(f"{w} {m:.4f}" for w, m in zip(whats, base.mean(axis=0), strict=True))
+        print(f"{name}, {len(base)} paired: without {shown}")
+        for variant in list(by_variant)[1:]:
+            difference = np.array(by_variant[variant]) - base
             mean = difference.mean(axis=0)
             error = difference.std(axis=0, ddof=1) / np.sqrt(len(difference))
             shown = "  ".join(
-                f"{what} {m:+.4f} ± {e:.4f}"
-                for what, m, e in zip(("AUC", "PR-AUC", "log loss"), mean, error, strict=True)
+                f"{what} {m:+.4f} ± {e:.4f}" for what, m, e in zip(whats, mean, error, strict=True)
             )
             print(f"  with {variant:30} {shown}")
 
