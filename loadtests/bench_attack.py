@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtests import bars, in_process
+from loadtests import bars
 from services.cli import exporting, importing
 from services.cli.evaluate import evaluate
 from services.cli.session import run_pipeline
@@ -30,6 +30,7 @@ from services.common.taxonomy import crosswalk, standard
 from services.simulator.city import simulate
 from services.simulator.collusion import Attack
 from services.simulator.window import DAY_S
+from tests.services_in_process import import_city, in_process
 
 END = date(2026, 6, 30)
 WARNED = 2
@@ -58,11 +59,11 @@ class Verdicts:
 def judged(folder: Path, engine: Path, database: str) -> Verdicts:
     """Everything imported, judged and published in a database of its own."""
     now_ms = int(datetime(END.year, END.month, END.day, tzinfo=UTC).timestamp() * 1000)
-    configuration = in_process.kept_in(folder, engine, database)
-    with in_process.serving(configuration, lambda: now_ms) as (_, stubs):
-        in_process.import_city(stubs, folder)
-        run_pipeline(stubs, now_ms, lambda step: None)
-        exporting.write(stubs, folder / "out.csv", now_ms)
+    (folder / "key").write_bytes(bytes(32))  # the same pseudonyms every time
+    with in_process(engine, folder, database, lambda: now_ms, follow=False) as running:
+        import_city(running, folder)
+        run_pipeline(running.stubs, now_ms, lambda step: None)
+        exporting.write(running.stubs, folder / "out.csv", now_ms)
     level, category = {}, {}
     with (folder / "out.csv").open(newline="") as file:
         for row in csv.DictReader(file):

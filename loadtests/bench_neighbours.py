@@ -2,11 +2,12 @@
 
 Simulated cities, each with a seed of its own. A risk model learns from all cities but one and is
 judged on that one: without the feature `alike_distance`, with it, and without it but with other
-columns about the nearest; the differences are paired by city. Embeddings: standardised behaviour,
-and the leaves that a behaviour-only LightGBM (learned on the other cities) puts a number into.
-Known bad: two marks and more, or a posterior against the number; a number's own marks never count
-for itself. `--unseen`: for each category, by a model that learned from none of its numbers, and
-judged on them and the ordinary ones: how a kind of nuisance is met that is new.
+columns about the nearest (`--beside`: with it, and with these besides); the differences are paired
+by city. Embeddings: standardised behaviour, and the leaves that a behaviour-only LightGBM (learned
+on the other cities) puts a number into. Known bad: two marks and more, or a posterior against the
+number; a number's own marks never count for itself. `--unseen`: for each category, by a model that
+learned from none of its numbers, and judged on them and the ordinary ones: how a kind of nuisance
+is met that is new.
 """
 
 import argparse
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", help="Only these; default: all.")
     parser.add_argument("--indexed", type=int, default=1_000_000, help="Size of the index timed.")
     parser.add_argument("--rows", type=Path, help="Keep the rows here, and read them if there.")
+    parser.add_argument("--beside", action="store_true", help="Add columns to rows that have it.")
     parser.add_argument("--unseen", action="store_true", help="Leave out a category at a time.")
     given = parser.parse_args()
     cities = read(given.cities, given.numbers, given.rows)
@@ -220,10 +222,12 @@ def main() -> None:
             f"same category {means[1]:.3f}"
         )
     near = [densities(city, a) for city, a in zip(cities, alike, strict=True)]
+    shipped = [city.rows for city in cities]
     plain = [np.delete(city.rows, city.names.index(FEATURE), axis=1) for city in cities]
-    variants = {"without": plain, FEATURE: [city.rows for city in cities]}
+    base = shipped if given.beside else plain
+    variants = {"without": base} if given.beside else {"without": base, FEATURE: shipped}
     for name in given.variants or near[0]:
-        variants[name] = [np.hstack([p, n[name]]) for p, n in zip(plain, near, strict=True)]
+        variants[name] = [np.hstack([b, n[name]]) for b, n in zip(base, near, strict=True)]
     tell(compare_unseen(cities, variants) if given.unseen else compare(cities, variants))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtests import dispute_rows, in_process, page_rows
+from loadtests import dispute_rows, page_rows
 from services.application import ROOT
 from services.arbitration.disputes import queries as dispute_queries
 from services.arbitration.disputes.cases import Cases, OutboxSender
@@ -22,6 +22,7 @@ from services.common.numbering import from_key
 from services.common.store import Store, open_store
 from services.configuration import NAMES, Configuration, environment, read_key
 from services.console.accounts import Accounts, hashed
+from tests.services_in_process import serving
 from zhengming.arbitration.v1 import ledger_pb2, notice_pb2, referral_pb2
 
 PASSWORD = "correct horse battery"
@@ -61,7 +62,8 @@ def build(folder: Path, numbers: int, disputes: int, say: Say) -> None:
     events, ids = dispute_rows.write(store, cases, contested, now_ms)
     say(f"{len(ids):,} disputes, {events:,} events")
     store.close()
-    with in_process.serving(configuration) as (_, stubs):
+    with serving(configuration, wall_clock_ms, follow=False) as running:
+        stubs = running.stubs
         run_pipeline(stubs, None, lambda step: say(f"pipeline: {step}"))
         _papers(stubs, say)
         target = _target(stubs)

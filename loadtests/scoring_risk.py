@@ -12,17 +12,17 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from loadtests import in_process
 from loadtests import scoring_figures as figures
 from loadtests.bars import Bar
+from loadtests.judged_rows import Judged
 from loadtests.scoring_figures import Evaluation, Flags, Floats, Scored
 from loadtests.scoring_sets import PLAIN, PLAIN_TREES
-from services.cli.session import Stubs
+from services.common.clock import wall_clock_ms
 from services.common.numbering.kinds import Kind
-from services.common.store import Store
 from services.configuration import environment
 from services.features.definitions import FEATURES
 from services.scoring import domain, queries
+from tests.services_in_process import InProcess, serving
 
 DAY_MS = 86_400_000
 ASKED = datetime(2020, 9, 9, 23, 59, 59, tzinfo=UTC)
@@ -237,23 +237,23 @@ def examples(folder: Path, times: int) -> tuple[list[Examples], Examples]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         print("risk: imported", flush=True)
         settings = {"ZHENGMING_STORE": store, "ZHENGMING_ADDRESS": "127.0.0.1:0"}
-        with in_process.serving(environment(settings)) as (opened, stubs):
-            learned = [_as_of(opened, stubs, at) for at in _times(times)]
-            asked = _as_of(opened, stubs, int(ASKED.timestamp() * 1000))
+        with serving(environment(settings), wall_clock_ms, follow=False) as running:
+            learned = [_as_of(running, at) for at in _times(times)]
+            asked = _as_of(running, int(ASKED.timestamp() * 1000))
     return learned, asked
 
 
-def _as_of(store: Store, stubs: Stubs, as_of: int) -> Examples:
+def _as_of(running: InProcess, as_of: int) -> Examples:
     """Examples as of a time: the numbers marked in the 30 days before."""
-    judged = in_process.Judged(store, stubs, as_of)
-    recent, _ = queries.marks_between(store, as_of - RECENT_DAYS * DAY_MS, as_of)
+    judged = Judged(running, as_of)
+    recent, _ = queries.marks_between(running.store, as_of - RECENT_DAYS * DAY_MS, as_of)
     numbers, rows = [], []
     for some, some_rows in judged.pages():
         kept = np.isin(some, recent)
         numbers.append(some[kept])
         rows.append(some_rows[kept])
     found = np.concatenate(numbers)
-    later, count = queries.marks_between(store, as_of, as_of + HORIZON_DAYS * DAY_MS)
+    later, count = queries.marks_between(running.store, as_of, as_of + HORIZON_DAYS * DAY_MS)
     bad = np.isin(found, later[count >= MINIMUM])
     nearly = np.isin(found, later[count >= MINIMUM - 1])
     print(f"risk: {len(found):,} numbers, {int(bad.sum()):,} bad", flush=True)

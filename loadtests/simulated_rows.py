@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from loadtests import in_process
+from loadtests.judged_rows import Judged
 from services.cli import importing
 from services.common.numbering import parse_column
 from services.simulator.city import simulate
+from tests.services_in_process import import_city, in_process
 
 END = date(2026, 11, 20)
 DAYS = 60
@@ -43,10 +44,10 @@ def city_rows(seed: int, numbers: int, engine: Path) -> CityRows:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(numbers, DAYS, seed, folder / "city", END)
-        configuration = in_process.kept_in(folder, engine, f"city_{seed}")
-        with in_process.serving(configuration, lambda: now_ms) as (store, stubs):
-            in_process.import_city(stubs, folder / "city")
-            judged = in_process.Judged(store, stubs, now_ms)
+        (folder / "key").write_bytes(bytes(32))  # the same pseudonyms every time
+        with in_process(engine, folder, f"city_{seed}", lambda: now_ms, follow=False) as running:
+            import_city(running, folder / "city")
+            judged = Judged(running, now_ms)
             numbers, matrix = map(np.concatenate, zip(*judged.pages(), strict=True))
         known, bad, category = _truth(folder / "city" / "truth.csv", now_ms)
     at = np.minimum(np.searchsorted(known, numbers), len(known) - 1)

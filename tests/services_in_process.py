@@ -54,21 +54,26 @@ def in_process(
     Without `follow`, nothing is published but by the pipeline.
     """
     name = database or f"rpc_{next(_databases)}"
-    clock = clock or SetClock()
-    application = Application(
-        Configuration(
-            store=f"chdb:{path}?database={name}",
-            address=address,
-            models=folder / "models",
-            key_file=folder / "key",
-            peers={},
-            signing_key_file=folder / "signing",
-            snapshots=folder / "snapshots",
-            private_notices=True,
-        ),
-        clock=clock,
-        telemetry=telemetry,
-    )
+    configuration = kept_in(folder, path, name, address=address)
+    try:
+        with serving(configuration, clock or SetClock(), follow, telemetry) as running:
+            yield running
+    finally:
+        if not database:
+            with_engine = ChdbStore(path, "default")
+            with_engine.execute(f"DROP DATABASE IF EXISTS {name}")
+            with_engine.close()
+
+
+@contextmanager
+def serving(
+    configuration: Configuration,
+    clock: Clock,
+    follow: bool = True,
+    telemetry: Telemetry | None = None,
+) -> Iterator[InProcess]:
+    """All services as configured, while the block runs."""
+    application = Application(configuration, clock=clock, telemetry=telemetry)
     if follow:
         application.follow()
     try:
@@ -76,10 +81,21 @@ def in_process(
             yield InProcess(application, Stubs.of(channel), clock)
     finally:
         application.stop()
-        if not database:
-            with_engine = ChdbStore(path, "default")
-            with_engine.execute(f"DROP DATABASE IF EXISTS {name}")
-            with_engine.close()
+
+
+def kept_in(folder: Path, path: Path, database: str, **more: Any) -> Configuration:
+    """Tables in a database of the engine at `path`, all else in the folder."""
+    settings: dict[str, Any] = {
+        "store": f"chdb:{path}?database={database}",
+        "address": "127.0.0.1:0",
+        "models": folder / "models",
+        "key_file": folder / "key",
+        "peers": {},
+        "signing_key_file": folder / "signing",
+        "snapshots": folder / "snapshots",
+        "private_notices": True,
+    }
+    return Configuration(**settings | more)
 
 
 def import_city(running: InProcess, folder: Path) -> None:

@@ -25,7 +25,7 @@ from services.common.identity.entrance import Identity
 from services.common.identity.tokens import AUDIENCE
 from services.common.store.chdb import ChdbStore
 from services.configuration import Configuration
-from tests.services_in_process import BEGAN_MS, SetClock
+from tests.services_in_process import BEGAN_MS, SetClock, kept_in
 from zhengming.arbitration.v1 import arbitration_pb2, notice_pb2
 from zhengming.ingest.v1 import ingest_pb2
 from zhengming.reputation.v1 import feed_pb2, reputation_pb2
@@ -71,14 +71,10 @@ class Secured:
         self.list_clients(CLIENTS)
         (folder / "keys.json").write_text(json.dumps(key_set(("k1", ISSUER))))
         self.application = Application(
-            Configuration(
-                store=f"chdb:{chdb_path}?database=identity",
-                address="127.0.0.1:0",
-                models=folder / "models",
-                key_file=folder / "key",
-                peers={},
-                signing_key_file=folder / "signing",
-                snapshots=folder / "snapshots",
+            kept_in(
+                folder,
+                chdb_path,
+                "identity",
                 identity=Identity(
                     certificates=folder / "server",
                     clients=folder / "clients.yaml",
