@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from loadtests import bars
 from services.application import ROOT
+from services.common import facts
 from services.common.migrate import migrate
 from services.common.store import Store, open_store
 from services.configuration import NAMES as SERVICES
@@ -26,6 +27,7 @@ from services.features.columns import Aggregates
 from services.features.server import build
 from services.features.signals.firing import fired_on
 from services.features.touched import Wide, compute
+from services.ingest.queries import insert_facts
 from tests.clickhouse_server import ClickHouseServer
 
 AS_OF = 1_790_000_000_000
@@ -73,9 +75,8 @@ def fill_marks(store: Store, numbers: I64, rng: np.random.Generator) -> None:
             "mark_key": np.arange(start, start + count, dtype=np.uint64) * np.uint64(2),
             "mark_check": np.zeros(count, dtype=np.uint64),
             "seq": np.arange(start, start + count, dtype=np.uint64),
-            "received_ms": np.full(count, AS_OF),
         }
-        store.insert("marks", columns)
+        insert_facts(store, None, "marks", columns, AS_OF)
 
 
 def fill_behaviour(store: Store, numbers: I64, rng: np.random.Generator) -> None:
@@ -94,7 +95,7 @@ def fill_behaviour(store: Store, numbers: I64, rng: np.random.Generator) -> None
                 "seq": np.full(len(some), day, dtype=np.uint64),
                 **{name: rng.integers(0, calls + 1) for name in COUNTS},
             }
-            store.insert("behaviour", columns)
+            insert_facts(store, None, "behaviour", columns, AS_OF)
 
 
 def main() -> None:
@@ -158,20 +159,19 @@ def in_process(count: int) -> None:
 def touched_twice(store: Store, numbers: I64) -> None:
     """Touched numbers while the engine merges what was loaded, and once it has, which the bars are
     about: a store is loaded in minutes and asked for months."""
-    line("parts of behaviour, as loaded", str(parts(store)))
+    line("parts of facts by number, as loaded", str(parts(store)))
     touched(store, numbers, with_bars=False)
-    for table in ("marks", "behaviour"):
-        store.execute(f"OPTIMIZE TABLE {table} FINAL")
-    line("parts of behaviour, merged", str(parts(store)))
+    store.execute(f"OPTIMIZE TABLE {facts.TABLE} FINAL")
+    line("parts of facts by number, merged", str(parts(store)))
     touched(store, numbers)
 
 
 def parts(store: Store) -> int:
     sql = """
         SELECT count() AS parts FROM system.parts
-        WHERE active AND database = currentDatabase() AND table = 'behaviour'
+        WHERE active AND database = currentDatabase() AND table = %(table)s
     """
-    return int(store.query(sql)["parts"][0].as_py())
+    return int(store.query(sql, {"table": facts.TABLE})["parts"][0].as_py())
 
 
 def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:

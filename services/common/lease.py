@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,13 +82,13 @@ class Fence:
         store: Store,
         table: str,
         columns: Columns,
-        lists: Mapping[str, Sequence[str]] | None = None,
+        values: Mapping[str, str] | None = None,
     ) -> None:
         """Append rows as one block, if the term is still the newest.
 
         Args:
             columns: of plain types, as an external table takes them.
-            lists: columns of lists, each with the columns that its items are in.
+            values: by column of the table, SQL for it over these; None: they are its columns.
 
         Raises:
             Unavailable: LEASE_LOST, and nothing was written.
@@ -96,17 +96,11 @@ class Fence:
         rows = as_table(columns)
         if not rows.num_rows:
             return
-        items = {name for names in (lists or {}).values() for name in names}
-        values = {name: name for name in rows.column_names if name not in items}
-        values |= {name: f"[{', '.join(of)}] AS {name}" for name, of in (lists or {}).items()}
+        condition = f" WHERE NOT ignore(throwIf({_NEWEST} != %(term)s))"
+        statement = _insertion(table, values or {name: name for name in rows.column_names})
+        params = {"lease": self.name, "term": self.term}
         try:
-            store.execute(
-                f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-                f"FROM {{fenced}} WHERE NOT ignore(throwIf({_NEWEST} != %(term)s))",
-                {"lease": self.name, "term": self.term},
-                {"fenced": rows},
-                exact=True,
-            )
+            store.execute(statement + condition, params, {"inserted": rows}, exact=True)
         except StoreError as error:
             if error.code == THROWN:
                 raise lost(self.name) from error
@@ -114,17 +108,28 @@ class Fence:
 
 
 def insert(
-    store: Store, fence: Fence | None, table: str, columns: Mapping[str, Any] | Columns
+    store: Store,
+    fence: Fence | None,
+    table: str,
+    columns: Mapping[str, Any] | Columns,
+    values: Mapping[str, str] | None = None,
 ) -> None:
-    """Append rows as one block; behind a fence where there is one.
+    """Append rows as one block; behind a fence where there is one, see `Fence.insert`.
 
     Raises:
         Unavailable: LEASE_LOST.
     """
-    if fence is None:
+    if fence is not None:
+        fence.insert(store, table, columns, values)
+    elif values is None:
         store.insert(table, columns)
-    else:
-        fence.insert(store, table, columns)
+    elif (rows := as_table(columns)).num_rows:
+        store.execute(_insertion(table, values), None, {"inserted": rows})
+
+
+def _insertion(table: str, values: Mapping[str, str]) -> str:
+    columns, sql = ", ".join(values), ", ".join(values.values())
+    return f"INSERT INTO {table} ({columns}) SELECT {sql} FROM {{inserted}}"
 
 
 def lost(name: str) -> Unavailable:

@@ -43,13 +43,17 @@ class Aligned:
         """Find the places once for all columns; `key` names the table's ascending column."""
         self._table = table
         self._at, self.found = place(np.asarray(table[key], dtype=np.int64), asked)
+        self._absent = None if self.found.all() else ~self.found
 
     def column(self, name: str, absent: float) -> F64:
         """One column, (n,); `absent` where the table has no row."""
-        column = np.asarray(self._table[name])
+        column = self._table[name]
         if not len(column):
             return np.full(len(self._at), absent, dtype=np.float64)
-        return np.where(self.found, column[self._at].astype(np.float64), absent)
+        values = column[self._at].astype(np.float64)
+        if self._absent is not None:
+            values[self._absent] = absent
+        return values
 
 
 def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> F64:

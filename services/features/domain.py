@@ -64,10 +64,7 @@ def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float
     columns["withdrawn_ratio"] = ratio(withdrawn, withdrawn + columns["marks_count"])
     columns["number_kind"] = kinds_of(numbers)
     columns["number_prefix"] = (numbers & VALUE_MASK) // 10**7
-    result = np.empty((len(numbers), len(NAMES)), dtype=np.float32)
-    for i, name in enumerate(NAMES):
-        result[:, i] = columns[name]
-    return result
+    return np.array([columns[name] for name in NAMES], dtype=np.float32).T
 
 
 def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F64]:

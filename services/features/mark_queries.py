@@ -3,9 +3,8 @@
 import pyarrow as pa
 
 from services.common.store import Store
-from services.common.store.asking import Among
-from services.features.columns import DAY_MS, I64, numbers_of
-from services.features.definitions import ENTITIES, TEN
+from services.features.columns import DAY_MS
+from services.features.definitions import ENTITIES
 from services.features.mark_rows import Volumes
 from services.features.mark_sums import SUMS, TIMES
 
@@ -33,29 +32,6 @@ _COUNTING = f"""
 def epochs(store: Store, as_of_ms: int) -> pa.Table:
     """number, start_ms, epoch, released_ms, ported_ms of numbers with an event by then; 0: none."""
     return store.query(f"{_EPOCHS} ORDER BY number", {"as_of": as_of_ms})
-
-
-def events_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
-    """number, occurred_ms and kind of events by then on the numbers of some blocks of TEN."""
-    asked = Among.of(numbers_of(tens, TEN))
-    sql = f"{_EVENTS.replace('DISTINCT ', '')} AND number IN {asked.sql}"
-    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
-
-
-def marks_of(store: Store, as_of_ms: int, tens: I64) -> pa.Table:
-    """Marks and withdrawals by then on the numbers of some blocks of TEN, in any order.
-
-    Returns:
-        number, occurred_ms, call_ms, mark_key, withdrawn and ENTITIES.
-    """
-    # All ten numbers by name: an expression of the number would have every mark read.
-    asked = Among.of(numbers_of(tens, TEN))
-    sql = f"""
-        SELECT number, occurred_ms, call_ms, mark_key, withdrawn, {", ".join(ENTITIES)}
-        FROM marks PREWHERE number IN {asked.sql}
-        WHERE occurred_ms <= %(as_of)s
-    """
-    return store.query(sql, {"as_of": as_of_ms, **asked.params}, asked.tables)
 
 
 def withdrawals(store: Store, as_of_ms: int) -> pa.Table:

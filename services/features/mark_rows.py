@@ -75,6 +75,8 @@ class MarkRows:
         )
         self.times: I64 = self._marks["occurred_ms"]
         self._occurrences: dict[str, I64] = {}
+        self._seen: dict[str, Flags] = {}
+        self._since: dict[int, Flags] = {}
 
     @cached_property
     def marks(self) -> I64:
@@ -133,8 +135,16 @@ class MarkRows:
 
     def seen(self, name: str) -> Flags:
         """Whether each mark is the newest of its number with that value, the value known, (m,)."""
-        newest = self.occurrence(name) == 1
-        return newest if name == "day" else newest & (self.values(name) != 0)
+        if name not in self._seen:
+            newest = self.occurrence(name) == 1
+            self._seen[name] = newest if name == "day" else newest & (self.values(name) != 0)
+        return self._seen[name]
+
+    def since(self, days: int) -> Flags:
+        """Whether each mark is less than so many days old, (m,)."""
+        if days not in self._since:
+            self._since[days] = self.times > self.as_of_ms - days * DAY_MS
+        return self._since[days]
 
     def count(self, flags: Flags) -> I64:
         """How many marks of each number have it, (n,)."""

@@ -52,13 +52,13 @@ def _narrow(wide: Sum) -> Sum:
 
 def _since(days: int) -> Sum:
     since = f"arrayCount(time -> time > %(as_of)s - {days * DAY_MS}, times)"
-    return Sum(since, lambda rows: rows.count(rows.times > rows.as_of_ms - days * DAY_MS))
+    return Sum(since, lambda rows: rows.count(rows.since(days)))
 
 
 def _seen_since(days: int, name: str) -> Sum:
     return Sum(
         f"arrayCount(time -> time > %(as_of)s - {days * DAY_MS}, {TIMES[name]})",
-        lambda rows: rows.count(rows.seen(name) & (rows.times > rows.as_of_ms - days * DAY_MS)),
+        lambda rows: rows.count(rows.seen(name) & rows.since(days)),
     )
 
 
@@ -115,7 +115,7 @@ def _weeks(rows: MarkRows) -> Sums:
     week = (rows.as_of_ms - rows.times) // (7 * DAY_MS)
     first = np.ones(len(week), dtype=bool)
     first[1:] = (week[1:] != week[:-1]) | (rows.at[1:] != rows.at[:-1])
-    return rows.count(first & (rows.times > rows.as_of_ms - WEEKS * 7 * DAY_MS))
+    return rows.count(first & rows.since(WEEKS * 7))
 
 
 def _later(rows: MarkRows) -> Sums:

@@ -1,4 +1,4 @@
-"""What the rows of some numbers sum to, as the store says it of all: calls, events, registrations.
+"""What the facts of some numbers sum to, as the store says it of all: calls, events, registrations.
 
 tests/store/test_touched.py holds both to be equal.
 """
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.features.columns import I64, Aggregates
+from services.common import facts
+from services.features.columns import DAY_MS, I64, Aggregates
 
 CALLS_SUMMED = (
     "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
@@ -29,14 +30,25 @@ BEHAVIOUR: dict[str, tuple[str, str]] = {
 """By name, how a column of the days of a number is brought together, in the store and here."""
 BEHAVIOUR_DAYS = 30
 """Of so many whole days in China (UTC+8) before a time."""
-BEHAVIOUR_COLUMNS = tuple(dict.fromkeys(column for _, column in BEHAVIOUR.values()))
+
+
+def behaviour_days(as_of_ms: int) -> tuple[int, int]:
+    """The days of calls that count at a time, since 1970: the first, and the one after the last."""
+    end = china_day(as_of_ms)
+    return end - BEHAVIOUR_DAYS, end
+
+
+def china_day(time_ms: int) -> int:
+    """The day in China (UTC+8) that a time is in, days since 1970."""
+    return (time_ms + 8 * 3_600_000) // DAY_MS
 
 
 def behaviour(days: Aggregates) -> Aggregates:
     """`number` ascending and BEHAVIOUR of each, (n,).
 
     Args:
-        days: number and BEHAVIOUR_COLUMNS of days of numbers, (m,) each, in any order.
+        days: number and the columns that BEHAVIOUR is of, of days of numbers, (m,) each, in any
+            order.
     """
     order = np.lexsort((days["day"], days["number"]))
     rows = {name: column[order] for name, column in days.items()}
@@ -51,9 +63,11 @@ def epochs(events: Aggregates) -> Aggregates:
     """`number` ascending, start_ms, epoch, released_ms, ported_ms of each, (n,).
 
     Args:
-        events: number, occurred_ms and kind (1 assigned, 2 released, 3 ported), (m,) each.
+        events: number, occurred_ms and kind (1 assigned, 2 released, 3 ported; no other counts),
+            (m,) each.
     """
     order = np.lexsort((events["kind"], events["occurred_ms"], events["number"]))
+    order = order[np.isin(events["kind"][order], (1, 2, 3))]
     number, time_ms, kind = (events[name][order] for name in ("number", "occurred_ms", "kind"))
     again = np.zeros(len(number), dtype=bool)  # the same event sent twice
     again[1:] = (np.diff(number) == 0) & (np.diff(time_ms) == 0) & (kind[1:] == kind[:-1])
@@ -72,19 +86,22 @@ def epochs(events: Aggregates) -> Aggregates:
     }
 
 
-def registrations(rows: Aggregates) -> Aggregates:
-    """`number` ascending, from_ms and outbound of the newest registration of each, (n,).
+def registrations(rows: Aggregates, as_of_ms: int) -> Aggregates:
+    """`number` ascending, from_ms and outbound of the newest registration of each in force, (n,).
 
     Args:
-        rows: number, valid_from_ms and outbound_allowed of those in force, (m,) each.
+        rows: number, valid_from_ms, valid_until_ms, outbound_allowed and seq of those that began by
+            then, (m,) each, in any order.
+        as_of_ms: epoch milliseconds.
     """
-    order = np.lexsort((rows["valid_from_ms"], rows["number"]))
-    number = rows["number"][order]
-    newest = order[np.append(number[1:] != number[:-1], True)[: len(number)]]
+    rows = facts.newest(rows, "number", "valid_from_ms")
+    in_force = rows["valid_until_ms"] > as_of_ms
+    number = rows["number"][in_force]
+    last = np.append(number[1:] != number[:-1], True)[: len(number)]
     return {
-        "number": rows["number"][newest],
-        "from_ms": rows["valid_from_ms"][newest],
-        "outbound": rows["outbound_allowed"][newest],
+        "number": number[last],
+        "from_ms": rows["valid_from_ms"][in_force][last],
+        "outbound": rows["outbound_allowed"][in_force][last],
     }
 
 

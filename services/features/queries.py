@@ -7,14 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.common.registrations import in_force
 from services.common.runs import kept_runs
 from services.common.store import Store
-from services.common.store.asking import Among, newest
 from services.features.alike import References
 from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS, keys_of
 from services.features.columns import Aggregates
-from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_COLUMNS, BEHAVIOUR_DAYS
+from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_DAYS, china_day
 from services.features.signals.rules import Signals
 
 DAY_MS = 86_400_000
@@ -61,20 +59,6 @@ def behaviour_sums(store: Store, as_of_ms: int) -> pa.Table:
         WHERE {_LAST_DAYS} GROUP BY number ORDER BY number
     """
     return store.query(sql, {"end": china_day(as_of_ms)})
-
-
-def behaviour_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number and number_rows.BEHAVIOUR_COLUMNS of those days of some numbers, in any order."""
-    asked = Among.of(numbers)
-    columns = ", ".join(BEHAVIOUR_COLUMNS)
-    condition = f"number IN {asked.sql} AND {_LAST_DAYS}"
-    sql = newest("behaviour", f"number, {columns}", "number, day, carrier", condition)
-    return store.query(sql, {"end": china_day(as_of_ms), **asked.params}, asked.tables)
-
-
-def china_day(time_ms: int) -> int:
-    """The day in China (UTC+8) that a time is in, days since 1970."""
-    return (time_ms + 8 * 3_600_000) // DAY_MS
 
 
 def rule_days(store: Store, as_of_ms: int, signals: Signals) -> pa.Table:
@@ -185,14 +169,11 @@ def insert_block_sums(store: Store, run: int, sums: Mapping[int, Aggregates]) ->
     store.insert("block_sums", table)
 
 
-def block_sums_of(store: Store, run: int, keys: I64) -> pa.Table:
-    """key and BLOCK_SUMS of a run, ascending, of the blocks with these keys."""
-    asked = Among.of(keys)
-    sql = f"""
-        SELECT key, {", ".join(BLOCK_SUMS)} FROM block_sums PREWHERE key IN {asked.sql}
-        WHERE run = %(run)s ORDER BY key
-    """
-    return store.query(sql, {"run": run, **asked.params}, asked.tables)
+def block_sums(store: Store, run: int) -> pa.Table:
+    """key and BLOCK_SUMS of a run, ascending."""
+    sums = ", ".join(f"toUInt32({name}) AS {name}" for name in BLOCK_SUMS)
+    sql = f"SELECT key, {sums} FROM block_sums WHERE run = %(run)s ORDER BY key"
+    return store.query(sql, {"run": run})
 
 
 def insert_references(store: Store, run: int, references: References) -> None:
@@ -269,9 +250,3 @@ def registrations(store: Store, as_of_ms: int) -> pa.Table:
         """,
         {"as_of": as_of_ms},
     )
-
-
-def registrations_of(store: Store, as_of_ms: int, numbers: I64) -> pa.Table:
-    """number, valid_from_ms and outbound_allowed in force, of some numbers."""
-    table = in_force(store, "number, outbound_allowed", as_of_ms, numbers)
-    return table.select(["number", "valid_from_ms", "outbound_allowed"])

@@ -20,7 +20,7 @@ from services.features.signals.firing import fired, fired_on
 from services.features.similar import server as similar
 from services.features.similar.embedding import active, traits_of
 from services.features.similar.neighbours import Neighbours
-from services.features.touched import Wide, compute, volumes_of
+from services.features.touched import Wide, compute, days_of, volumes_of
 from zhengming.features.v1 import features_pb2 as pb
 from zhengming.features.v1 import features_pb2_grpc as pb_grpc
 from zhengming.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -102,7 +102,7 @@ class FeaturesServicer(pb_grpc.FeaturesServiceServicer):
         keys, _ = sorted_keys(request.number_keys)
         rules = signals.load()
         as_of = as_of_ms(request, self._clock)
-        days = columns_of(queries.behaviour_of(self._store, as_of, keys))
+        days = days_of(self._store, as_of, keys)
         fired = _by_number(fired_on(self._store, as_of, days, rules).to_pylist())
         answer = pb.BatchGetSignalsResponse(rules_version=rules.version)
         for key in request.number_keys:

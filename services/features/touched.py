@@ -1,29 +1,30 @@
-"""Feature rows of touched numbers: their rows are read by key, and summed here.
+"""Feature rows of touched numbers: their facts are read by number, and summed here.
 
-A statement costs some milliseconds before it reads anything, so there are few of them, at once, and
-what changes with the runs of the job alone is kept.
+A statement costs a millisecond before it reads anything, so there is one, and what changes with the
+runs of the job alone is kept.
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.common import facts
 from services.common.places import count_for, parts, place
 from services.common.store import Store
-from services.features import blocks, domain, mark_queries, mark_rows, number_rows, queries
+from services.features import blocks, domain, mark_rows, number_rows, queries
 from services.features.alike import References
-from services.features.columns import I64, Aggregates, blocks_of, columns_of
+from services.features.columns import I64, Aggregates, blocks_of, columns_of, numbers_of
 from services.features.definitions import BLOCK_SIZES, NAMES, NEAR_SIZES, TEN
 from services.features.mark_sums import sums
+from services.features.number_rows import behaviour_days
 
 FIRST_AT_ONCE = 250
-"""Numbers whose rows are read at first: each may have very many marks."""
-MARKS_AT_ONCE = 1 << 18
-"""Marks that are read at once, as far as those read before tell how many a number brings."""
+"""Numbers whose facts are read at first: each may have very many marks."""
+FACTS_AT_ONCE = 1 << 18
+"""Facts that are read at once, as far as those read before tell how many a number brings."""
 SUMMED_AT_ONCE = 16_384
 """Marks that are summed at once, about: some thirty arrays are made of them."""
 ROWS_AT_ONCE = 2_048
@@ -31,7 +32,6 @@ ROWS_AT_ONCE = 2_048
 
 U64 = npt.NDArray[np.uint64]
 _NO_KEYS: U64 = np.zeros(0, dtype=np.uint64)
-_readers = ThreadPoolExecutor(8, "features")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Wide:
         run: its id; 0: no job has run.
         as_of_ms: of the run.
         volumes: of its days.
+        blocks: by size of BLOCK_SIZES but TEN, what the marks of its blocks sum to.
         near: by size of NEAR_SIZES, its neighbourhoods.
         return_rate: share of all old numbers that returned.
         references: numbers that others are compared with by how they call.
@@ -50,6 +51,7 @@ class Wide:
     run: int
     as_of_ms: int
     volumes: mark_rows.Volumes
+    blocks: Mapping[int, Aggregates]
     near: Mapping[int, Aggregates]
     return_rate: float
     references: References
@@ -66,6 +68,7 @@ class Wide:
             run,
             as_of_ms,
             volumes_of(queries.stored_day_volumes(store, run)),
+            blocks.by_size(columns_of(queries.block_sums(store, run)), BLOCK_SIZES[1:]),
             near,
             blocks.common_return_rate(near),
             queries.references(store, run),
@@ -108,46 +111,48 @@ def compute(
             some = part[first : first + ROWS_AT_ONCE]
             rows[at + first : at + first + len(some)] = domain.rows(some, as_of, found)
         at += len(part)
-        count = count_for(len(part), read, MARKS_AT_ONCE)
+        count = count_for(len(part), read, FACTS_AT_ONCE)
     return rows
+
+
+def days_of(store: Store, as_of: int, numbers: I64) -> Aggregates:
+    """The days of calls of numbers that count at a time, as `compute` gives them to `on_days`."""
+    return _days(facts.of_numbers(store, numbers, numbers, as_of, behaviour_days(as_of)))
+
+
+def _days(told: Mapping[str, Aggregates]) -> Aggregates:
+    return facts.newest(told["behaviour"], "number", "day", "carrier")
 
 
 def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
 ) -> tuple[domain.Aggregated, int, Aggregates]:
-    """What the numbers' rows sum to, how many marks were read for it, and days of behaviour."""
-    tens = np.unique(blocks_of(numbers, TEN))
-    around = [blocks.keys_of(np.unique(blocks_of(numbers, size)), size) for size in BLOCK_SIZES[1:]]
-    read, days, events, registered, summed = _at_once(
-        lambda: mark_queries.marks_of(store, as_of, tens),
-        lambda: queries.behaviour_of(store, as_of, numbers),
-        lambda: mark_queries.events_of(store, as_of, tens),
-        lambda: queries.registrations_of(store, as_of, numbers),
-        lambda: queries.block_sums_of(store, wide.run, np.concatenate(around)),
-    )
+    """What the numbers' facts sum to, how many were read for it, and the days of calls."""
+    around = numbers_of(np.unique(blocks_of(numbers, TEN)), TEN)
+    told = facts.of_numbers(store, numbers, around, as_of, behaviour_days(as_of))
+    read, events, days = told["marks"], told["lifecycle"], _days(told)
     epochs = number_rows.epochs(events)
     counts, is_withdrawal = mark_rows.counting(read, epochs, excluded)
     _, asked = place(numbers, read["number"])
     marks = _summed(as_of, read, np.flatnonzero(counts & asked), wide.volumes)
     here = blocks.recent_marks(as_of, read["number"][counts], read["occurred_ms"][counts])
-    before = _counted_by(wide.as_of_ms, read, asked, events)
-    of_run = blocks.by_size(summed, BLOCK_SIZES[1:])
+    before = _counted_by(wide.as_of_ms, read, asked, events, epochs)
     found = domain.Aggregated(
         marks=marks,
         epochs=epochs,
         withdrawals=mark_rows.withdrawn(read, is_withdrawal),
         behaviour=number_rows.behaviour(days),
-        registrations=number_rows.registrations(registered),
+        registrations=number_rows.registrations(told["registry"], as_of),
         contributed=blocks.contributions(as_of, marks),
         blocks={
             TEN: blocks.Blocks(blocks.marks_of_blocks(here), marks),
-            **{size: blocks.Blocks(sums, before) for size, sums in of_run.items()},
+            **{size: blocks.Blocks(sums, before) for size, sums in wide.blocks.items()},
         },
         near=wide.near,
         return_rate=wide.return_rate,
         references=wide.references,
     )
-    return found, len(read["number"]), days
+    return found, sum(len(rows["number"]) for rows in told.values()), days
 
 
 def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes) -> Aggregates:
@@ -161,26 +166,18 @@ def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes
 
 
 def _counted_by(
-    run_as_of: int, read: Aggregates, asked: npt.NDArray[np.bool_], events: Aggregates
+    run_as_of: int,
+    read: Aggregates,
+    asked: npt.NDArray[np.bool_],
+    events: Aggregates,
+    epochs: Aggregates,
 ) -> Aggregates:
     """What the sums of a run hold of the numbers asked about: theirs by then, whatever was
     withdrawn or excluded since."""
     then = asked & (read["occurred_ms"] <= run_as_of)
     marks = {n: read[n][then] for n in ("number", "occurred_ms", "mark_key", "withdrawn")}
     by_then = events["occurred_ms"] <= run_as_of
-    epochs = number_rows.epochs({name: column[by_then] for name, column in events.items()})
+    if not by_then.all():
+        epochs = number_rows.epochs({name: column[by_then] for name, column in events.items()})
     counts, _ = mark_rows.counting(marks, epochs, _NO_KEYS)
     return blocks.recent_marks(run_as_of, marks["number"][counts], marks["occurred_ms"][counts])
-
-
-def _at_once(*reads: Callable[[], pa.Table]) -> list[Aggregates]:
-    """The answers of statements, the first read by this thread; none runs on when one fails."""
-
-    def columns(read: Callable[[], pa.Table]) -> Aggregates:
-        return columns_of(read())
-
-    others = [_readers.submit(columns, read) for read in reads[1:]]
-    try:
-        return [columns(reads[0]), *(other.result() for other in others)]
-    finally:
-        wait(others)

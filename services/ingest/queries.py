@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.common import lease
+from services.common import facts, lease
 from services.common.lease import Fence
 from services.common.numbering.keys import format_keys
 from services.common.numbering.prefixes import national
@@ -55,19 +55,20 @@ def _pairs(key: npt.NDArray[Any], check: npt.NDArray[Any]) -> npt.NDArray[np.com
 def insert_facts(
     store: Store, fence: Fence | None, table: str, columns: Columns, received_ms: int
 ) -> None:
-    """Append rows to a fact table; for marks also their ids.
+    """Append rows to a fact table and to those by number; for marks also their ids.
 
     Raises:
         Unavailable: LEASE_LOST.
     """
-    count = len(columns["number"])
-    if table != "marks":
-        lease.insert(store, fence, table, dict(columns))
-        return
-    received = np.full(count, received_ms, dtype=np.int64)
-    lease.insert(store, fence, table, {**columns, "received_ms": received})
-    ids = {name: columns[name] for name in ("mark_key", "mark_check")}
-    lease.insert(store, fence, "mark_ids", ids)
+    rows = dict(columns)
+    if table == "marks":
+        rows["received_ms"] = np.full(len(columns["number"]), received_ms, dtype=np.int64)
+    lease.insert(store, fence, table, rows)
+    if table in facts.KINDS:
+        facts.append(store, fence, table, columns)
+    if table == "marks":
+        ids = {name: columns[name] for name in ("mark_key", "mark_check")}
+        lease.insert(store, fence, "mark_ids", ids)
 
 
 def insert_changes(
@@ -113,12 +114,13 @@ def repair(store: Store, fence: Fence | None, now_ms: int) -> int:
     """Complete what a crash left without its commit record. Returns the next seq.
 
     Facts are written before their record, so facts beyond the last record are whole rows that
-    were never acknowledged: they are kept, and get their ids and record.
+    were never acknowledged: they are kept, and get what is by number, their ids and record.
 
     Raises:
         Unavailable: LEASE_LOST.
     """
     last = _last_seq(store, "changes")
+    facts.complete(store, fence, last)
     for table in FACT_TABLES:
         columns = "seq, number, mark_key, mark_check" if table == "marks" else "seq, number"
         torn = store.query(

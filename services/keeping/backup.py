@@ -26,7 +26,8 @@ FIRST = (
     "arbitration_runs", "score_runs", "prior_runs", "shadow_runs", "mark_ids",
 )  # fmt: skip
 """Records of what is whole, in the order they are read; all other tables follow."""
-LEFT_OUT = ("leases", "schema_migrations")
+LEFT_OUT = ("leases", "schema_migrations", "facts_by_number")
+"""Tables of the running processes, and what ingest makes anew of other tables at its start."""
 _KEYS = ("number", "mark_key", "seq", "version", "reporter", "run")
 """Columns by whose ranges a large table is read, the first that it has."""
 

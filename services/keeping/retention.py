@@ -29,6 +29,7 @@ class Term:
         days: kept so long, 1 or more.
         column_days: the column counts days since 1970, else milliseconds.
         last: a column of which the row with the greatest value always stays; "" none.
+        above: the column counts from here; what is below is another kind of record.
     """
 
     table: str
@@ -36,6 +37,7 @@ class Term:
     days: int
     column_days: bool = False
     last: str = ""
+    above: int = 0
 
     def __post_init__(self) -> None:
         """Check.
@@ -66,16 +68,20 @@ def drop_expired(store: Store, terms: Sequence[Term], now_ms: int) -> dict[str, 
     for term in terms:
         condition, params = _condition(store, term, now_ms)
         found = store.query(f"SELECT count() AS n FROM {term.table} WHERE {condition}", params)
-        dropped[term.table] = int(found["n"][0].as_py())
-        if dropped[term.table]:
+        due = int(found["n"][0].as_py())
+        dropped[term.table] = dropped.get(term.table, 0) + due
+        if due:
             store.execute(f"ALTER TABLE {term.table} DELETE WHERE {condition}", params)
     return dropped
 
 
 def _condition(store: Store, term: Term, now_ms: int) -> tuple[str, Mapping[str, Any]]:
     before = now_ms - term.days * DAY_MS
-    params = {"before": before // DAY_MS if term.column_days else before}
+    params = {"before": term.above + (before // DAY_MS if term.column_days else before)}
     condition = f"{term.column} < %(before)s"
+    if term.above:
+        condition += f" AND {term.column} >= %(above)s"
+        params["above"] = term.above
     if not term.last:
         return condition, params
     found = store.query(f"SELECT max({term.last}) AS last FROM {term.table}")

@@ -150,20 +150,21 @@ def _listed(lineage: int, rows: Columns) -> pa.Table:
     return pa.table(columns)
 
 
-def _flat(lineage: int, rows: Columns) -> tuple[pa.Table, dict[str, list[str]]]:
-    """Rows of a version with a column for each place of a list, and which are whose."""
+def _flat(lineage: int, rows: Columns) -> tuple[pa.Table, dict[str, str]]:
+    """Rows of a version with a column for each place of a list, and SQL for what they are of."""
     columns: dict[str, Any] = {"lineage": np.full(len(rows["number"]), lineage, dtype=np.uint64)}
-    lists: dict[str, list[str]] = {}
+    values = {name: name for name in ("lineage", *NAMES)}
     for name in NAMES:
         column = rows[name]
         if column.ndim == 2:
-            lists[name] = [f"{name}_{at}" for at in range(column.shape[1])]
-            columns |= {place: column[:, at] for at, place in enumerate(lists[name])}
+            places = [f"{name}_{at}" for at in range(column.shape[1])]
+            columns |= {place: column[:, at] for at, place in enumerate(places)}
+            values[name] = f"[{', '.join(places)}]"
         elif column.dtype == object:
             columns[name] = pa.array(column.tolist(), pa.string())
         else:
             columns[name] = column
-    return pa.table(columns), lists
+    return pa.table(columns), values
 
 
 def newest_live(store: Store) -> dict[str, Any] | None:

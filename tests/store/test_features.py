@@ -14,6 +14,7 @@ from services.features.definitions import FEATURES, NAMES
 from services.features.server import build
 from services.features.touched import compute
 from services.scoring.queries import feature_rows
+from tests.store.facts import put
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
@@ -35,7 +36,8 @@ def add_marks(store, rows, keys=None, withdrawn=0):
     """Marks given as (number, age in days, origin, reporter); their keys."""
     count = len(rows)
     keys = keys or [next(_ids) for _ in rows]
-    store.insert(
+    put(
+        store,
         "marks",
         {
             "number": np.array([row[0] for row in rows], dtype=np.int64),
@@ -57,7 +59,8 @@ def add_marks(store, rows, keys=None, withdrawn=0):
 
 
 def add_lifecycle(store, number, age_days, kind=1):
-    store.insert(
+    put(
+        store,
         "lifecycle",
         {
             "number": [int(number)],
@@ -79,7 +82,8 @@ def add_behaviour(store, numbers, age_days=3, seed=1):
         "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
         "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
     )  # fmt: skip
-    store.insert(
+    put(
+        store,
         "behaviour",
         {
             "number": np.array(numbers, dtype=np.int64),
@@ -223,7 +227,8 @@ def test_a_released_number_rests_until_it_is_assigned(store):
 
 def test_a_registration_in_force_is_told(store):
     count = 3
-    store.insert(
+    put(
+        store,
         "registry",
         {
             "number": NUMBERS[:count],

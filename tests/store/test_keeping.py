@@ -20,6 +20,7 @@ from services.keeping.retention import Term, drop_expired, load
 from services.reputation import queries as reputation
 from services.reputation.filters import to_rows
 from tests.published_rows import key, published
+from tests.store.facts import put
 from tests.store.test_cluster import marks
 
 DAY_MS = 86_400_000
@@ -36,9 +37,7 @@ def migrated(store):
 
 def filled(store):
     migrated(store)
-    store.insert("marks", marks(1_000))
-    ids = {name: marks(1_000)[name] for name in ("mark_key", "mark_check")}
-    store.insert("mark_ids", ids)
+    put(store, "marks", marks(1_000))
     numbers = np.arange(50, dtype=np.int64) + key(8613800138000)
     store.insert(
         "changes",
@@ -122,13 +121,14 @@ def wait_until(store, table, count):
 def test_what_is_older_than_its_term_goes_and_the_rest_stays(either):
     store = filled(either)  # marks of the first second of 1970, a millisecond apart
     late = {**marks(10, first_key=100_000), "occurred_ms": np.full(10, 2_000 * DAY_MS)}
-    store.insert("marks", late)
+    put(store, "marks", late)
     now_ms = 2_001 * DAY_MS
 
     dropped = drop_expired(store, load(), now_ms)
 
     assert (dropped["marks"], dropped["changes"]) == (1_000, 49)
     wait_until(store, "marks", 10)
+    wait_until(store, "facts_by_number", 10)
     wait_until(store, "changes", 1)  # the newest stays: from it the next one is counted
     assert store.query("SELECT seq FROM changes")["seq"].to_pylist() == [49]
     assert store.query("SELECT count() AS n FROM dispute_events")["n"].to_pylist() == [3]

@@ -96,7 +96,8 @@ def test_what_a_former_owner_writes_is_refused(store):
     former = first.fence
     assert former is not None
     rows = {"number": [1], "text": ["a"], "p0": [7], "p1": [8]}
-    former.insert(store, "written", rows, {"parts": ["p0", "p1"]})
+    values = {"number": "number", "text": "text", "parts": "[p0, p1]"}
+    former.insert(store, "written", rows, values)
     second.step()
     now.s += TTL_S + 1
     second.step()

@@ -10,6 +10,7 @@ from services.features import server, touched
 from services.features.similar import queries
 from services.features.similar.hostile import hostile
 from services.features.similar.neighbours import Neighbours
+from tests.store.facts import put
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
@@ -38,7 +39,8 @@ def behave(store, numbers, ago, calls_out, ring_only, **more):
         "calls_out": calls_out, "answered_out": calls_out - ring_only, "ring_only_out": ring_only,
         "distinct_callees": calls_out, "talk_s": (calls_out - ring_only) * 30, **more,
     }  # fmt: skip
-    store.insert(
+    put(
+        store,
         "behaviour",
         {
             "number": numbers,
@@ -54,7 +56,8 @@ def behave(store, numbers, ago, calls_out, ring_only, **more):
 def mark(store, numbers, label, ago=3, times=2, withdrawn=0):
     numbers = np.repeat(numbers, times)
     keys = np.arange(len(numbers), dtype=np.uint64) * 2 + np.uint64(label * 1_000_000 + ago)
-    store.insert(
+    put(
+        store,
         "marks",
         {
             "number": numbers,

@@ -13,6 +13,8 @@ from services.features import queries
 from services.features.columns import columns_of
 from services.features.signals import VALUES, Condition, Rule, load
 from services.features.signals.firing import fired, fired_on, rule_days_of
+from services.features.touched import days_of
+from tests.store.facts import put
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_000
@@ -53,12 +55,12 @@ def add(store, *days, seq=0):
     }
     for name in NAMES:
         columns[name] = np.array([row.get(name, 0) for row in days], dtype=np.int64)
-    store.insert("behaviour", columns)
+    put(store, "behaviour", columns)
 
 
 def of_number(store, number):
     """The rows of a number as of those read, which are those of the job."""
-    days = columns_of(queries.behaviour_of(store, AS_OF, np.array([number])))
+    days = days_of(store, AS_OF, np.array([number]))
     alone = fired_on(store, AS_OF, days, load()).to_pylist()
     of_all = fired(store, AS_OF, load()).to_pylist()
     assert alone == [row for row in of_all if row["number"] == number]
@@ -159,7 +161,8 @@ def test_a_number_registered_as_inbound_only_must_not_call(store, rows, expected
     add(store, day(SERVICE))
     number, prefix, allowed = zip(*rows, strict=True)
     count = len(rows)
-    store.insert(
+    put(
+        store,
         "registry",
         {
             "number": np.array(number, dtype=np.int64),
@@ -224,7 +227,7 @@ def test_every_value_is_the_same_in_the_store_and_here(store):
     numbers = MOBILE + np.arange(10)
 
     stored = columns_of(queries.rule_days(store, AS_OF, signals))
-    here = rule_days_of(columns_of(queries.behaviour_of(store, AS_OF, numbers)), AS_OF, signals)
+    here = rule_days_of(days_of(store, AS_OF, numbers), AS_OF, signals)
 
     assert stored.keys() == here.keys()
     for name, column in stored.items():
@@ -239,7 +242,7 @@ def test_of_days_told_twice_the_newest_are_read(store, count):
     add(store, *(one | {"calls_out": 5} for one in days), seq=100_000)
     add(store, *(one | {"calls_out": 9} for one in days), seq=10_000)
 
-    found = queries.behaviour_of(store, AS_OF, MOBILE + np.arange(count)).to_pylist()
+    found = days_of(store, AS_OF, MOBILE + np.arange(count))
 
-    told = sorted((row["number"], row["calls_out"]) for row in found)
+    told = sorted(zip(found["number"].tolist(), found["calls_out"].tolist(), strict=True))
     assert told == [(MOBILE, 1)] + [(MOBILE + at, 5) for at in range(count)]

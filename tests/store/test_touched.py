@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from services.application import ROOT
+from services.common import facts
 from services.common.migrate import migrate
 from services.common.numbering.keys import relay_key, short_key, sms_key
 from services.configuration import NAMES as SERVICES
@@ -16,6 +17,7 @@ from services.features.mark_sums import SUMS, sums
 from services.features.server import build
 from services.features.touched import FIRST_AT_ONCE, compute, volumes_of
 from services.scoring.queries import feature_rows
+from tests.store.facts import put
 
 DAY_MS = 86_400_000
 AS_OF = 1_790_000_000_123
@@ -58,15 +60,16 @@ def fill(store, seed, count):
         "seq": key,
         "received_ms": occurred,
     }
-    store.insert("marks", marks)
+    put(store, "marks", marks)
     taken = rng.random(total) < 0.1
     back = {name: column[taken] for name, column in marks.items()}
     back["occurred_ms"] = back["occurred_ms"] + rng.integers(0, 5 * DAY_MS, taken.sum())
     back["withdrawn"] = np.ones(taken.sum(), dtype=np.uint8)
     back["mark_key"] = back["mark_key"] + np.uint64(1)
-    store.insert("marks", back)
+    put(store, "marks", back)
     held = np.repeat(numbers[rng.random(len(numbers)) < 0.3], 2)
-    store.insert(
+    put(
+        store,
         "lifecycle",
         {
             "number": held,
@@ -77,7 +80,8 @@ def fill(store, seed, count):
         },
     )
     _fill_behaviour(store, rng, np.repeat(numbers[rng.random(len(numbers)) < 0.7], 4))
-    store.insert(
+    put(
+        store,
         "registry",
         {
             "number": numbers[:5],
@@ -102,7 +106,8 @@ def _fill_behaviour(store, rng, numbers):
         "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
         "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
     )  # fmt: skip
-    store.insert(
+    put(
+        store,
         "behaviour",
         {
             "number": numbers,
@@ -134,9 +139,8 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
     numbers = fill(store, 9, 300)
     days = np.arange(AS_OF // DAY_MS - 60, AS_OF // DAY_MS + 1)
     volumes = volumes_of(pa.table({"day": days, "marks": days % 7 + 1}))
-    every = np.unique((numbers - FIRST) // 10)
-    read = columns_of(mark_queries.marks_of(store, AS_OF, every))
-    epochs = number_rows.epochs(columns_of(mark_queries.events_of(store, AS_OF, every)))
+    told = facts.of_numbers(store, numbers, numbers, AS_OF, (0, 0))
+    read, epochs = told["marks"], number_rows.epochs(told["lifecycle"])
 
     stored = columns_of(mark_queries.mark_dynamics(store, AS_OF, volumes))
     counts, _ = counting(read, epochs, NOTHING_OUT)
@@ -155,7 +159,8 @@ def test_wide_blocks_are_those_of_the_job_and_the_number_itself_is_in_none(store
     _, before = feature_rows(store, 5, -1, 1_000)
     late = {name: column.to_numpy() for name, column in newest_marks(store).items()}
     shift = np.uint64(1 << 40)
-    store.insert(
+    put(
+        store,
         "marks",
         late
         | {"occurred_ms": np.full(len(late["number"]), AS_OF + 1_000)}
@@ -176,7 +181,7 @@ def test_marks_that_are_excluded_later_do_not_turn_into_marks_of_neighbours(stor
     fill(store, 8, 200)
     build(store, 5, AS_OF, "", lambda: AS_OF)
     numbers, before = feature_rows(store, 5, -1, 1_000)
-    read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10)))
+    read = facts.of_numbers(store, numbers, numbers, AS_OF, (0, 0))["marks"]
     own = read["mark_key"][read["number"] == numbers[100]]
 
     after = compute(store, AS_OF, numbers[100:101], own)
@@ -202,7 +207,7 @@ def newest_marks(store):
 
 def test_numbers_read_in_parts_have_the_rows_of_each(store, monkeypatch):
     numbers = fill(store, 3, 2 * FIRST_AT_ONCE)
-    monkeypatch.setattr("services.features.touched.MARKS_AT_ONCE", 1_000)  # parts of some 80
+    monkeypatch.setattr("services.features.touched.FACTS_AT_ONCE", 1_000)  # parts of some 80
 
     together = compute(store, AS_OF, numbers)
 
@@ -223,14 +228,16 @@ def test_marks_summed_and_rows_made_in_parts_are_the_same(store, monkeypatch, wh
 
 def test_an_excluded_mark_counts_in_no_row_of_its_block(store):
     numbers = fill(store, 4, 100)
-    read = columns_of(mark_queries.marks_of(store, AS_OF, np.unique((numbers - FIRST) // 10)))
+    read = facts.of_numbers(store, numbers, numbers, AS_OF, (0, 0))["marks"]
     excluded = read["mark_key"][read["withdrawn"] == 0][::3]
     whole, before = compute(store, AS_OF, numbers), compute(store, AS_OF, numbers, excluded)
-    store.execute("CREATE TABLE without AS marks")
+    store.execute(f"CREATE TABLE without AS {facts.TABLE}")
     store.execute(
-        "INSERT INTO without SELECT * FROM marks WHERE mark_key NOT IN %(out)s", {"out": excluded}
+        f"INSERT INTO without SELECT * FROM {facts.TABLE}"
+        " WHERE NOT (row[1] = %(mark)s AND toUInt64(row[6]) IN %(out)s)",
+        {"mark": facts.MARK, "out": excluded},
     )
-    store.execute("RENAME TABLE marks TO marks_before, without TO marks")
+    store.execute(f"RENAME TABLE {facts.TABLE} TO before, without TO {facts.TABLE}")
 
     after = compute(store, AS_OF, numbers)
 

@@ -26,11 +26,11 @@ class Among:
     tables: Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
     @classmethod
-    def of(cls, values: I64) -> "Among":
-        """Those of an array, (n,)."""
+    def of(cls, values: I64, name: str = "asked") -> "Among":
+        """Those of an array, (n,), by a name in the statement."""
         if len(values) <= FEW:
-            return cls("%(asked)s", {"asked": values}, {})
-        return cls("(SELECT value FROM {asked})", {}, {"asked": {"value": values}})
+            return cls(f"%({name})s", {name: values}, {})
+        return cls(f"(SELECT value FROM {{{name}}})", {}, {name: {"value": values}})
 
 
 def newest(table: str, columns: str, key: str, condition: str) -> str:

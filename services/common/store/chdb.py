@@ -26,9 +26,21 @@ from services.common.store.statement import (
 LOCK_NAME = "zhengming.lock"
 MAX_EXTERNAL_TABLES = 4
 
-# All rows of one insert become one part, so they appear together or not at all.
-_ONE_BLOCK = "min_insert_block_size_rows = 1000000000, min_insert_block_size_bytes = 0"
+_SETTINGS = {
+    # The old engine asks for no alias; one SQL text for both.
+    "joined_subquery_requires_alias": "0",
+    # An entry for every condition that was ever asked, and each of ours is another one.
+    "use_query_condition_cache": "0",
+    # All rows of one insert become one part, so they appear together or not at all.
+    "min_insert_block_size_rows": "1000000000",
+    "min_insert_block_size_bytes": "0",
+    # Packing results and unpacking them in the same process takes half of a large one's time.
+    "output_format_arrow_compression_method": "'none'",
+    "output_format_arrow_use_native_writer": "1",
+}
 _CODE = re.compile(r"Code: (\d+)\. ?")
+# There is nothing to unpack, and waking threads for it takes longer than reading a small result.
+_READING = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 class _ProcessEngine:
@@ -126,7 +138,7 @@ class ChdbStore:
         if rows.num_rows:
             names = ", ".join(checked_name(name) for name in rows.column_names)
             self._run(
-                f"INSERT INTO {checked_table_name(table)} ({names}) SETTINGS {_ONE_BLOCK} "
+                f"INSERT INTO {checked_table_name(table)} ({names}) "
                 f"SELECT {names} FROM {{inserted}}",
                 None,
                 {"inserted": rows},
@@ -166,10 +178,7 @@ class ChdbStore:
         except RuntimeError as error:
             raise Unavailable("STORE_UNAVAILABLE", f"store: {self._path} does not open") from error
         session.query(f"USE {self.database}")
-        # The old engine asks for no alias; one SQL text for both.
-        session.query("SET joined_subquery_requires_alias = 0")
-        # An entry for every condition that was ever asked, and each of ours is another one.
-        session.query("SET use_query_condition_cache = 0")
+        session.query(f"SET {', '.join(f'{name} = {to}' for name, to in _SETTINGS.items())}")
         return session
 
     def _run(
@@ -199,8 +208,13 @@ def _query_beside(
     external_3: pa.Table | None = None,
 ) -> pa.Table:
     """Run a statement; the engine finds `Python(external_0)` among its callers' variables."""
-    result: pa.Table = session.query(statement, "ArrowTable")
-    return result
+    result = session.query(statement, "Arrow")
+    if not len(result):  # a statement that answers nothing
+        return pa.table({})
+    rows = pa.py_buffer(result.get_memview().view())
+    # The columns point into what the engine wrote, and keep it as long as there is one of them.
+    kept = pa.foreign_buffer(rows.address, rows.size, base=result)
+    return pa.ipc.open_file(kept, options=_READING).read_all()
 
 
 def _locked_file(path: Path) -> int:

@@ -16,7 +16,7 @@ from services.common.registrations import in_force
 from services.common.store import Store
 from services.features import queries
 from services.features.columns import Aggregates, columns_of
-from services.features.number_rows import brought_together
+from services.features.number_rows import brought_together, china_day
 from services.features.signals.rules import Signals
 
 I64 = npt.NDArray[np.int64]
@@ -31,13 +31,13 @@ def fired(store: Store, as_of_ms: int, signals: Signals) -> pa.Table:
 
 
 def fired_on(store: Store, as_of_ms: int, days: Aggregates, signals: Signals) -> pa.Table:
-    """`fired` of the numbers whose `days`, those of `queries.behaviour_of`, were read."""
+    """`fired` of the numbers whose `days`, those of `touched.days_of`, were read."""
     return _of_numbers(store, as_of_ms, rule_days_of(days, as_of_ms, signals), signals)
 
 
 def rule_days_of(days: Aggregates, as_of_ms: int, signals: Signals) -> Aggregates:
     """What `queries.rule_days` tells, of the numbers whose days were read."""
-    in_window = days["day"] >= queries.china_day(as_of_ms) - signals.window_days
+    in_window = days["day"] >= china_day(as_of_ms) - signals.window_days
     order = np.flatnonzero(in_window)
     order = order[np.argsort(days["number"][order], kind="stable")]
     rows = {name: column[order] for name, column in days.items()}
