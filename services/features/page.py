@@ -16,8 +16,9 @@ change the definitions, never the page.
 
 A row has {count} features of one number as of one time, float32, in this order; unknown is NaN.
 The job (`BuildFeatures`) sums in the store over all numbers; of touched numbers
-(`BatchGetFeatures`) the rows are read and summed in the process. Each sum has one definition
-(`services/features/mark_sums.py`, `number_rows.py`), a test holds both ways to give the same bytes,
+(`BatchGetFeatures`) the facts, kept once more by number (`services/common/facts.py`), are read and
+summed in the process. Each sum has one definition (`services/features/mark_sums.py`,
+`number_rows.py`), a test holds both ways to give the same bytes,
 and all after the sums is the same code. Nothing that occurred later plays a part. The rows of the
 risk model go on with what arbitration says of the number (docs/arbitration.md).
 """

@@ -6,8 +6,12 @@ CREATE TABLE facts_by_number (
     place Int64,
     seq UInt64,
     row Array(Int64)
-) ENGINE = MergeTree ORDER BY slot SETTINGS index_granularity = 512;
+) ENGINE = MergeTree ORDER BY slot SETTINGS index_granularity = 128;
 
 -- engine >= 21.0
 ALTER TABLE facts_by_number MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1,
     min_compress_block_size = 8192;
+
+-- Small integers in eight bytes each: LZ4 takes two and a half times as much for them.
+-- engine >= 21.0
+ALTER TABLE facts_by_number MODIFY COLUMN row Array(Int64) CODEC(ZSTD(1));
