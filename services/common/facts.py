@@ -26,7 +26,8 @@ SLOTS = 256
 SLOT_DAYS = 16
 """Days of calls in a slot."""
 AT_ONCE = 1_000_000
-"""Rows, by seq, that are completed at once."""
+"""Rows, by seq, that are completed at once; so many of the last ones are looked at, at least: more
+than are written in the half minute after which a system has them on disk."""
 
 I64 = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -139,8 +140,9 @@ def complete(store: Store, fence: Fence | None, last_seq: int) -> None:
     for table, kind in KINDS.items():
         newest = store.query(f"SELECT max(seq) AS seq FROM {table}", exact=True)
         end = int(newest["seq"][0].as_py() or 0)
-        # They are written in the order of seq, some at a time: before these none is missing.
-        first = min(written.get(kind.code, 0), last_seq) // AT_ONCE * AT_ONCE
+        # They are written in the order of seq, some at a time, and not flushed: before the last
+        # ones none is missing.
+        first = max(min(written.get(kind.code, 0), last_seq) // AT_ONCE - 1, 0) * AT_ONCE
         low = kind.code * SPAN
         for start in range(first, end + 1, AT_ONCE):
             some = f"seq >= {start} AND seq < {start + AT_ONCE}"
