@@ -171,6 +171,18 @@ def test_a_completion_that_was_cut_short_goes_on(store, monkeypatch):
     assert stored(store) == [(facts.MARK, seq) for seq in range(1, 41)]
 
 
+def test_what_a_power_failure_took_of_the_last_rows_is_completed(store, monkeypatch):
+    monkeypatch.setattr(facts, "AT_ONCE", 10)
+    rows = rows_of("marks", FIRST + np.arange(40))
+    store.insert("marks", rows | {"received_ms": np.zeros(40, np.int64)})
+    kept = ~np.isin(rows["seq"], [31, 34, 39])
+    facts.append(store, None, "marks", {name: column[kept] for name, column in rows.items()})
+
+    facts.complete(store, None, last_seq=40)
+
+    assert stored(store) == [(facts.MARK, seq) for seq in range(1, 41)]
+
+
 def submission(first):
     rows = rows_of("marks", FIRST + np.arange(first, first + 3))
     keys = np.arange(first, first + 3, dtype=np.uint64) * np.uint64(2)
