@@ -38,12 +38,6 @@ MARKS, DAYS = 20, 30
 """Marks and days of behaviour of a number, on average."""
 SOURCES, WORDS, ORIGINS = 6, 12, 340
 TOUCHED = 1_000
-COUNTS = (
-    "answered_out", "distinct_callees", "ring_only_out", "short_calls_out", "calls_in",
-    "callbacks_in", "night_calls_out", "max_calls_per_callee", "max_calls_per_minute",
-    "max_callers_share_callee", "distinct_areas", "imei_count", "cell_count",
-    "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
-)  # fmt: skip
 
 I64 = npt.NDArray[np.int64]
 
@@ -89,11 +83,11 @@ def fill_behaviour(store: Store, numbers: I64, rng: np.random.Generator) -> None
                 "number": some,
                 "day": np.full(len(some), day, dtype=np.int32),
                 "carrier": np.full(len(some), "carrier"),
-                "calls_out": calls,
-                "talk_s": calls * 30,
                 "sequential_ratio": rng.random(len(some)),
                 "seq": np.full(len(some), day, dtype=np.uint64),
-                **{name: rng.integers(0, calls + 1) for name in COUNTS},
+                **{name: rng.integers(0, calls + 1) for name in facts.COUNTS},
+                "calls_out": calls,
+                "talk_s": calls * 30,
             }
             insert_facts(store, None, "behaviour", columns, AS_OF)
 

@@ -56,12 +56,13 @@ class Kind:
         return "number", "seq", *self.columns
 
 
-_COUNTS = (
+COUNTS = (
     "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
     "talk_s", "calls_in", "callbacks_in", "night_calls_out", "max_calls_per_callee",
     "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
     "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
 )  # fmt: skip
+"""Columns of table `behaviour` that count something, per number and day."""
 
 MARK, EVENT, REGISTRATION, DAY = 1, 2, 3, 4
 KINDS = {
@@ -86,7 +87,7 @@ KINDS = {
         DAY,
         f"toInt64(day) * {DAY_MS}",
         f"intDiv(day, {SLOT_DAYS}) % {SLOTS - 1} + 1",
-        {"day": "i8", "carrier": "text", "sequential_ratio": "f8", **dict.fromkeys(_COUNTS, "i8")},
+        {"day": "i8", "carrier": "text", "sequential_ratio": "f8", **dict.fromkeys(COUNTS, "i8")},
     ),
 }
 """By table. Rows about no number, of registered prefixes, are not kept here."""

@@ -21,28 +21,6 @@ from services.ingest.marks import (
     time_is_valid,
 )
 
-COUNTS = (
-    "calls_out",
-    "answered_out",
-    "distinct_callees",
-    "ring_only_out",
-    "short_calls_out",
-    "talk_s",
-    "calls_in",
-    "callbacks_in",
-    "night_calls_out",
-    "max_calls_per_callee",
-    "max_calls_per_minute",
-    "max_callers_share_callee",
-    "distinct_areas",
-    "imei_count",
-    "cell_count",
-    "intl_ingress_calls",
-    "auth_failed_calls",
-    "after_refusal_calls",
-)
-"""Columns of table `behaviour` that count something, per number and day."""
-
 DAY_MS = 86_400_000
 MAX_HOLDER_CHARS = 200
 MAX_CALLEE_CHARS = 128

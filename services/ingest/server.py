@@ -11,6 +11,7 @@ import numpy.typing as npt
 from services.common import rpc
 from services.common.clock import Clock
 from services.common.errors import DomainError, InvalidArgument
+from services.common.facts import COUNTS
 from services.common.store import Store
 from services.common.times import epoch_ms, seconds
 from services.common.wire import page_limit, whole
@@ -86,7 +87,7 @@ class IngestServicer(pb_grpc.IngestServiceServicer):
             request.carrier,
             list(request.numbers),
             np.array(request.days, dtype=np.int32),
-            {name: _column(getattr(request, name), count, np.int64) for name in records.COUNTS},
+            {name: _column(getattr(request, name), count, np.int64) for name in COUNTS},
             _column(request.sequential_ratio, count, np.float64),
             self._clock(),
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from services.application import ROOT
+from services.common.facts import COUNTS
 from services.common.migrate import migrate
 from services.configuration import NAMES as SERVICES
 from services.features.definitions import FEATURES, NAMES
@@ -76,12 +77,6 @@ def add_behaviour(store, numbers, age_days=3, seed=1):
     """A day of calls of each number, of every kind some."""
     chance, count = random.Random(seed), len(numbers)
     day = AS_OF // DAY_MS - age_days
-    whole = (
-        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
-        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "max_calls_per_callee",
-        "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
-        "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
-    )  # fmt: skip
     put(
         store,
         "behaviour",
@@ -91,7 +86,7 @@ def add_behaviour(store, numbers, age_days=3, seed=1):
             "carrier": ["CMCC"] * count,
             **{
                 name: np.array([chance.randint(1, 50) for _ in range(count)], dtype=np.int64)
-                for name in whole
+                for name in COUNTS
             },
             "sequential_ratio": np.array([chance.random() for _ in range(count)]),
             "seq": np.arange(count, dtype=np.uint64),

@@ -10,6 +10,7 @@ from services.application import ROOT
 from services.arbitration.disputes import queries as disputes
 from services.arbitration.disputes.events import START, Step, prove, seal
 from services.arbitration.disputes.words import Kind, Role
+from services.common import facts
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.feed.rows import Digest
 from services.common.migrate import migrate_services
@@ -133,6 +134,42 @@ def test_what_is_older_than_its_term_goes_and_the_rest_stays(either):
     assert store.query("SELECT seq FROM changes")["seq"].to_pylist() == [49]
     assert store.query("SELECT count() AS n FROM dispute_events")["n"].to_pylist() == [3]
     assert drop_expired(store, load(), now_ms)["marks"] == 0
+
+
+def test_facts_by_number_go_with_the_rows_they_are_of(either):
+    store, day = migrated(either), 2_000
+    now_ms, number = day * DAY_MS, np.full(3, key(8613800138000))
+    seq = np.arange(3, dtype=np.uint64)
+    days = (day - np.array([500, 399, 1])).astype(np.int32)
+    put(store, "behaviour", {"number": number, "seq": seq, "day": days, "carrier": ["c"] * 3})
+    at = now_ms - np.array([1_200, 1_000, 1]) * DAY_MS
+    for table, column in (("lifecycle", "occurred_ms"), ("registry", "valid_from_ms")):
+        texts = (
+            ("carrier",) if table == "lifecycle" else ("prefix", "holder", "identity", "purpose")
+        )
+        put(
+            store,
+            table,
+            {"number": number, "seq": seq, column: at, **{t: ["x"] * 3 for t in texts}},
+        )
+    keys = seq * np.uint64(2)
+    put(
+        store,
+        "marks",
+        {**marks(3), "number": number, "seq": seq, "occurred_ms": at, "mark_key": keys},
+    )
+
+    dropped = drop_expired(store, load(), now_ms)
+
+    assert (dropped["facts_by_number"], dropped["marks"], dropped["behaviour"]) == (2, 1, 1)
+    wait_until(store, "facts_by_number", 10)
+    told = facts.of_numbers(store, number[:1], number[:1], now_ms, (0, day))
+    assert {table: sorted(rows["seq"].tolist()) for table, rows in told.items()} == {
+        "marks": [1, 2],
+        "lifecycle": [0, 1, 2],
+        "registry": [0, 1, 2],
+        "behaviour": [1, 2],
+    }
 
 
 @pytest.mark.parametrize("table", ["dispute_events", "decisions"])

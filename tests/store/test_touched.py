@@ -100,12 +100,6 @@ def fill(store, seed, count):
 
 def _fill_behaviour(store, rng, numbers):
     total = len(numbers)
-    counted = (
-        "calls_out", "answered_out", "distinct_callees", "ring_only_out", "short_calls_out",
-        "talk_s", "calls_in", "callbacks_in", "night_calls_out", "max_calls_per_callee",
-        "max_calls_per_minute", "max_callers_share_callee", "distinct_areas", "imei_count",
-        "cell_count", "intl_ingress_calls", "auth_failed_calls", "after_refusal_calls",
-    )  # fmt: skip
     put(
         store,
         "behaviour",
@@ -113,7 +107,7 @@ def _fill_behaviour(store, rng, numbers):
             "number": numbers,
             "day": ((AS_OF // DAY_MS) - rng.integers(-2, 34, total)).astype(np.int32),
             "carrier": rng.choice(["CMCC", "CUCC"], total).tolist(),
-            **{name: rng.integers(0, 50, total) for name in counted},
+            **{name: rng.integers(0, 50, total) for name in facts.COUNTS},
             "sequential_ratio": rng.random(total),
             "seq": np.arange(total, dtype=np.uint64),
         },
