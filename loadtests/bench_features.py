@@ -176,6 +176,9 @@ def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:
     def fire(days: Aggregates) -> None:
         fired_on(store, AS_OF, days, rules)
 
+    nothing = [_seconds(partial(store.query, "SELECT 1 AS one")) for _ in range(200)]
+    empty_ms = float(np.median(nothing)) * 1_000
+    line("a statement that reads nothing", f"{empty_ms:.2f} ms")
     for size, rounds in ((1, 50), (10, 20), (TOUCHED, 7)):
         alone, both = [], []
         for seed in range(rounds):
@@ -185,6 +188,8 @@ def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:
             both.append(_seconds(partial(compute, store, AS_OF, other, None, wide, fire)))
         each = float(np.median(alone)) * 1_000 / size
         line(f"{size:,} touched, each", f"{each:.2f} ms", "bar 5 ms" if with_bars else "")
+        if size == 1:
+            line("so many times a statement that reads nothing", f"{each / empty_ms:.1f}")
         line("with signals", f"{np.median(both) * 1_000 / size:.2f} ms")
         if with_bars:
             bars.at_most(f"features of {size:,} touched, ms each", each, 5)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from services.common import lease
 from services.common.lease import Fence
+from services.common.places import place
 from services.common.store import Store
 from services.common.store.asking import Among
 
@@ -168,7 +169,8 @@ def of_numbers(
     Args:
         store: where they are.
         numbers: whose days of calls, (n,).
-        around: whose marks, events and registrations, (m,); these numbers are among them.
+        around: whose marks, events and registrations, (m,), ascending; these numbers are among
+            them.
         as_of_ms: epoch milliseconds.
         days: of calls, since 1970: the first, and the one after the last.
     """
@@ -186,7 +188,7 @@ def of_numbers(
     counts = times <= np.where(is_day, days[1] - 1, as_of_ms)
     counts &= ~is_day | (times >= days[0])
     # Numbers of two kinds with the same digits have the same slots.
-    counts &= np.isin(rows[:, 1], around)
+    counts &= place(around, rows[:, 1])[1]
     return {
         table: _columns(kind, rows[counts & (codes == kind.code)]) for table, kind in KINDS.items()
     }
@@ -203,7 +205,8 @@ def newest(rows: Columns, *key: str) -> Columns:
     is_last = np.zeros(len(order), dtype=bool)
     is_last[-1:] = True
     for name in key:
-        is_last[:-1] |= np.diff(rows[name][order]) != 0
+        ordered = rows[name][order]
+        is_last[:-1] |= ordered[1:] != ordered[:-1]
     return {name: column[order[is_last]] for name, column in rows.items()}
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.common.places import groups
+from services.common.places import groups, runs
 from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, blocks_of, ratio
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
 
 BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
+"""Of a block, and but for the first of a number."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,11 @@ def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArr
     """
     order = np.argsort(numbers, kind="stable")  # a store gives them in order, part by part
     numbers, times = numbers[order], times[order]
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    found: dict[str, npt.NDArray[Any]] = {
-        "number": numbers[starts],
-        "marks": np.diff(np.append(starts, len(numbers))),
-    }
+    marked, starts, count = runs(numbers)
+    found: dict[str, npt.NDArray[Any]] = {"number": marked, "marks": count}
     for days in (7, 30):
-        since = np.append(0, np.cumsum(times > as_of_ms - days * DAY_MS))
-        found[f"marks_{days}d"] = np.diff(since[np.append(starts, len(numbers))])
+        recent = times > as_of_ms - days * DAY_MS
+        found[f"marks_{days}d"] = np.add.reduceat(recent, starts, dtype=np.int64)
     return found
 
 
@@ -95,15 +93,14 @@ def block_columns(numbers: I64, blocks: Mapping[int, Blocks]) -> dict[str, F64]:
     """`block_…` columns of ascending numbers, given what their blocks of each size sum to."""
     columns: dict[str, F64] = {}
     for size, block in blocks.items():
-        whole = Aligned(block.sums, "block", blocks_of(numbers, size))
-        own = Aligned(block.own, "number", numbers)
-        mine = {name: own.column(name, 0) for name in BLOCK_SUMS[1:]}
-        mine["numbers_30d"] = (mine["marks_30d"] > 0).astype(np.float64)
-        sums = {name: np.maximum(whole.column(name, 0) - mine[name], 0.0) for name in BLOCK_SUMS}
-        columns[f"block_{size}_numbers_30d_count"] = sums["numbers_30d"]
-        columns[f"block_{size}_marks_30d_count"] = sums["marks_30d"]
-        columns[f"block_{size}_marks_7d_count"] = sums["marks_7d"]
-        columns[f"block_{size}_older_count"] = sums["marks"] - sums["marks_30d"]
+        whole = Aligned(block.sums, "block", blocks_of(numbers, size)).columns(BLOCK_SUMS, 0)
+        own = Aligned(block.own, "number", numbers).columns(BLOCK_SUMS[1:], 0)
+        mine = np.concatenate([own[:1] > 0, own])
+        marked_30d, marks_30d, marks_7d, marks = np.maximum(whole - mine, 0.0)
+        columns[f"block_{size}_numbers_30d_count"] = marked_30d
+        columns[f"block_{size}_marks_30d_count"] = marks_30d
+        columns[f"block_{size}_marks_7d_count"] = marks_7d
+        columns[f"block_{size}_older_count"] = marks - marks_30d
     return columns
 
 
@@ -157,17 +154,17 @@ def near_columns(
     common_return_rate: float,
 ) -> dict[str, F64]:
     """`near_…` columns of ascending numbers, given what each marked number contributed."""
-    mine = Aligned(contributed, "number", numbers)
-    own = {name: mine.column(name, 0) for name in CONTRIBUTIONS}
+    own = Aligned(contributed, "number", numbers).columns(CONTRIBUTIONS, 0)
     columns: dict[str, F64] = {}
     for size, table in near.items():
-        at = Aligned(table, "block", blocks_of(numbers, size))
-        sums = {name: np.maximum(at.column(name, 0) - own[name], 0.0) for name in CONTRIBUTIONS}
+        whole = Aligned(table, "block", blocks_of(numbers, size)).columns(CONTRIBUTIONS, 0)
+        sums = dict(zip(CONTRIBUTIONS, np.maximum(whole - own, 0.0), strict=True))
         count = sums["numbers"]
+        each = ratio(np.array([sums["marks"], sums["repeated"], sums["life_days"]]), count)
         columns[f"near_{size}_numbers_count"] = count
-        columns[f"near_{size}_marks_mean"] = ratio(sums["marks"], count)
-        columns[f"near_{size}_repeated_ratio"] = ratio(sums["repeated"], count)
-        columns[f"near_{size}_life_days"] = ratio(sums["life_days"], count)
+        columns[f"near_{size}_marks_mean"] = each[0]
+        columns[f"near_{size}_repeated_ratio"] = each[1]
+        columns[f"near_{size}_life_days"] = each[2]
         columns[f"near_{size}_active_count"] = sums["active"]
         columns[f"near_{size}_return_ratio"] = (
             sums["returned"] + RETURN_PRIOR * common_return_rate

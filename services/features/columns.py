@@ -1,6 +1,6 @@
 """Aggregates brought into line with numbers: columns float64 (n,)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,19 +47,23 @@ class Aligned:
 
     def column(self, name: str, absent: float) -> F64:
         """One column, (n,); `absent` where the table has no row."""
-        column = self._table[name]
-        if not len(column):
-            return np.full(len(self._at), absent, dtype=np.float64)
-        values = column[self._at].astype(np.float64)
+        values: F64 = self.columns((name,), absent)[0]
+        return values
+
+    def columns(self, names: Sequence[str], absent: float) -> F64:
+        """Columns as rows, (names, n); `absent` where the table has no row."""
+        if not len(self._table[names[0]]):
+            return np.full((len(names), len(self._at)), absent, dtype=np.float64)
+        values = np.array([self._table[name][self._at] for name in names], dtype=np.float64)
         if self._absent is not None:
-            values[self._absent] = absent
+            values[:, self._absent] = absent
         return values
 
 
 def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> F64:
-    """part / whole, (n,); unknown where the whole is 0."""
+    """part / whole, (n,) or (…, n); unknown where the whole is 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def age_days(as_of_ms: int, time_ms: F64) -> F64:

@@ -21,6 +21,7 @@ from services.features.definitions import (
     VOLUME_DECAY_DAYS,
     WINDOWED_ENTITIES,
 )
+from services.features.number_rows import BEHAVIOUR
 
 
 @dataclass(frozen=True)
@@ -67,55 +68,58 @@ def rows(numbers: I64, as_of_ms: int, found: Aggregated) -> npt.NDArray[np.float
     return np.array([columns[name] for name in NAMES], dtype=np.float32).T
 
 
+_COUNTS = {
+    "marks_count": "marks",
+    **{f"marks_{days}d_count": f"marks_{days}d" for days in MARK_WINDOWS_DAYS},
+    **{f"mark_days_{days}d_count": f"days_{days}d" for days in MARK_WINDOWS_DAYS},
+    "mark_days_count": "days",
+    "mark_weeks_count": "weeks",
+    **{
+        f"{entity}s_{days}d_count": f"{entity}s_{days}d"
+        for entity in WINDOWED_ENTITIES
+        for days in MARK_WINDOWS_DAYS
+    },
+    **{f"{entity}s_count": f"{entity}s" for entity in ENTITIES},
+    **{f"decayed_{days}d_count": f"decayed_{days}d" for days in DECAY_DAYS},
+    **{f"decayed_{days}v_count": f"decayed_{days}v" for days in VOLUME_DECAY_DAYS},
+    "marks_last_day_count": "last_day",
+    "marks_top_day_count": "top_day",
+    "marks_day_weighted": "day_weighted",
+}
+"""Features that are sums of marks, and 0 without a mark."""
+_KNOWN = {
+    "last_mark_volume_days": "last_volume_age",
+    "first_mark_volume_days": "first_volume_age",
+    "label_entropy_bits": "label_entropy",
+    "origin_entropy_bits": "origin_entropy",
+    "day_entropy_bits": "day_entropy",
+    "call_proof_ratio": "call_proof",
+    "origin_known_ratio": "origin_known",
+    "same_area_ratio": "same_area",
+    "weekend_ratio": "weekend",
+}
+"""Those that are unknown without one."""
+_TIMES = ("first_ms", "last_ms", *(f"nth_{n}_ms" for n in NTH_MARKS))
+_AGES = ("first_mark_days", "last_mark_days", *(f"mark_{n}_days" for n in NTH_MARKS))
+
+
 def _mark_columns(numbers: I64, as_of_ms: int, marks: Aggregates) -> dict[str, F64]:
-    table = Aligned(marks, "number", numbers)
-
-    def count(name: str) -> F64:
-        return table.column(name, 0)
-
-    def known(name: str) -> F64:
-        return table.column(name, np.nan)
-
-    total = count("marks")
-    first_days = (as_of_ms - known("first_ms")) / DAY_MS
-    last_days = (as_of_ms - known("last_ms")) / DAY_MS
+    sums = Aligned(marks, "number", numbers)
+    columns = dict(zip(_COUNTS, sums.columns(tuple(_COUNTS.values()), 0), strict=True))
+    columns |= zip(_KNOWN, sums.columns(tuple(_KNOWN.values()), np.nan), strict=True)
+    columns |= zip(_AGES, age_days(as_of_ms, sums.columns(_TIMES, 0)), strict=True)
+    names = ("gap_last_ms", "gap_max_ms", "gap_squares", "origin_top")
+    last_gap_ms, max_gap_ms, squares, top = sums.columns(names, 0)
+    total = columns["marks_count"]
     gaps = np.where(total > 1, total - 1, np.nan)
-    gap = (first_days - last_days) / gaps
-    columns = {f"marks_{d}d_count": count(f"marks_{d}d") for d in MARK_WINDOWS_DAYS}
+    gap = (columns["first_mark_days"] - columns["last_mark_days"]) / gaps
     return columns | {
-        "marks_count": total,
         "marks_older_count": total - columns["marks_30d_count"],
-        **{f"mark_days_{d}d_count": count(f"days_{d}d") for d in MARK_WINDOWS_DAYS},
-        "mark_days_count": count("days"),
-        "mark_weeks_count": count("weeks"),
-        **{
-            f"{entity}s_{days}d_count": count(f"{entity}s_{days}d")
-            for entity in WINDOWED_ENTITIES
-            for days in MARK_WINDOWS_DAYS
-        },
-        **{f"{entity}s_count": count(f"{entity}s") for entity in ENTITIES},
-        **{f"decayed_{days}d_count": count(f"decayed_{days}d") for days in DECAY_DAYS},
-        **{f"decayed_{days}v_count": count(f"decayed_{days}v") for days in VOLUME_DECAY_DAYS},
-        "last_mark_volume_days": known("last_volume_age"),
-        "first_mark_volume_days": known("first_volume_age"),
-        **{f"mark_{n}_days": age_days(as_of_ms, count(f"nth_{n}_ms")) for n in NTH_MARKS},
-        "last_mark_days": last_days,
-        "first_mark_days": first_days,
         "mark_gap_days": gap,
-        "mark_gap_last_days": np.where(total > 1, count("gap_last_ms") / DAY_MS, np.nan),
-        "mark_gap_max_days": np.where(total > 1, count("gap_max_ms") / DAY_MS, np.nan),
-        "burstiness": _burstiness(gap, count("gap_squares") / gaps, total),
-        "label_entropy_bits": known("label_entropy"),
-        "origin_entropy_bits": known("origin_entropy"),
-        "day_entropy_bits": known("day_entropy"),
-        "call_proof_ratio": known("call_proof"),
-        "origin_known_ratio": known("origin_known"),
-        "origin_top_ratio": ratio(count("origin_top"), total),
-        "same_area_ratio": known("same_area"),
-        "marks_last_day_count": count("last_day"),
-        "marks_top_day_count": count("top_day"),
-        "marks_day_weighted": count("day_weighted"),
-        "weekend_ratio": known("weekend"),
+        "mark_gap_last_days": np.where(total > 1, last_gap_ms / DAY_MS, np.nan),
+        "mark_gap_max_days": np.where(total > 1, max_gap_ms / DAY_MS, np.nan),
+        "burstiness": _burstiness(gap, squares / gaps, total),
+        "origin_top_ratio": ratio(top, total),
     }
 
 
@@ -127,17 +131,13 @@ def _burstiness(mean: F64, mean_square: F64, total: F64) -> F64:
 
 
 def _lifecycle_columns(numbers: I64, as_of_ms: int, epochs: Aggregates) -> dict[str, F64]:
-    table = Aligned(epochs, "number", numbers)
-
-    def time_ms(name: str) -> F64:
-        return table.column(name, 0)
-
-    start, released = time_ms("start_ms"), time_ms("released_ms")
+    names = ("start_ms", "epoch", "released_ms", "ported_ms")
+    start, epoch, released, ported = Aligned(epochs, "number", numbers).columns(names, 0)
     return {
         "tenure_days": age_days(as_of_ms, start),
-        "epoch": time_ms("epoch"),
+        "epoch": epoch,
         "released_days": age_days(as_of_ms, np.where(released == start, released, 0)),
-        "ported_days": age_days(as_of_ms, time_ms("ported_ms")),
+        "ported_days": age_days(as_of_ms, ported),
     }
 
 
@@ -173,32 +173,43 @@ def day_ages(marks: I64) -> F64:
 def behaviour_columns(numbers: I64, table: Aggregates) -> dict[str, F64]:
     """How numbers, (n,), call, by sums over days with ascending `number`; no mark enters."""
     there = Aligned(table, "number", numbers)
-
-    def known(name: str) -> F64:
-        return there.column(name, np.nan)
-
-    days, out = known("active_days"), known("sum_calls_out")
-    answered, received = known("sum_answered_out"), known("sum_calls_in")
-    return {
-        "active_days": days,
-        "calls_out_per_day": ratio(out, days),
-        "calls_out_max": known("calls_out_max"),
-        "answered_ratio": ratio(answered, out),
-        "callees_per_call_ratio": ratio(known("sum_distinct_callees"), out),
-        "ring_only_ratio": ratio(known("sum_ring_only_out"), out),
-        "short_ratio": ratio(known("sum_short_calls_out"), answered),
-        "talk_per_answered_s": ratio(known("sum_talk_s"), answered),
+    known = dict(zip(BEHAVIOUR, there.columns(tuple(BEHAVIOUR), np.nan), strict=True))
+    out, received = known["sum_calls_out"], known["sum_calls_in"]
+    columns = {
+        "active_days": known["active_days"],
+        "calls_out_max": known["calls_out_max"],
         "in_out_ratio": ratio(received, received + out),
-        "callback_ratio": ratio(known("sum_callbacks_in"), out),
-        "night_ratio": ratio(known("sum_night_calls_out"), out),
-        "calls_per_callee_max": known("per_callee"),
-        "calls_per_minute_max": known("per_minute"),
-        "callers_share_callee_max": known("share_callee"),
-        "areas_per_day": ratio(known("sum_distinct_areas"), days),
-        "sequential_ratio": known("sequential"),
-        "devices_max": known("devices"),
-        "cells_per_day": ratio(known("sum_cell_count"), days),
-        "intl_ingress_ratio": ratio(known("sum_intl_ingress_calls"), out),
-        "auth_failed_ratio": ratio(known("sum_auth_failed_calls"), out),
-        "after_refusal_ratio": ratio(known("sum_after_refusal_calls"), out),
+        "calls_per_callee_max": known["per_callee"],
+        "calls_per_minute_max": known["per_minute"],
+        "callers_share_callee_max": known["share_callee"],
+        "sequential_ratio": known["sequential"],
+        "devices_max": known["devices"],
     }
+    for whole, parts in _RATIOS.items():
+        found = ratio(np.array([known[part] for part in parts.values()]), known[whole])
+        columns |= zip(parts, found, strict=True)
+    return columns
+
+
+_RATIOS = {
+    "active_days": {
+        "calls_out_per_day": "sum_calls_out",
+        "areas_per_day": "sum_distinct_areas",
+        "cells_per_day": "sum_cell_count",
+    },
+    "sum_calls_out": {
+        "answered_ratio": "sum_answered_out",
+        "callees_per_call_ratio": "sum_distinct_callees",
+        "ring_only_ratio": "sum_ring_only_out",
+        "callback_ratio": "sum_callbacks_in",
+        "night_ratio": "sum_night_calls_out",
+        "intl_ingress_ratio": "sum_intl_ingress_calls",
+        "auth_failed_ratio": "sum_auth_failed_calls",
+        "after_refusal_ratio": "sum_after_refusal_calls",
+    },
+    "sum_answered_out": {
+        "short_ratio": "sum_short_calls_out",
+        "talk_per_answered_s": "sum_talk_s",
+    },
+}
+"""By what they are shares of: features, and what of each."""

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.common.places import runs
 from services.features.columns import DAY_MS, F64, FIRST, I64, Aggregates, Aligned
+from services.features.definitions import ENTITIES, MARK_WINDOWS_DAYS
 
 Flags = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.integer[Any]]
 U64 = npt.NDArray[np.uint64]
 
 
@@ -49,12 +50,17 @@ def counting(marks: Aggregates, epochs: Aggregates, excluded: U64) -> tuple[Flag
     return counts, present & is_withdrawal
 
 
+TOLD = (*ENTITIES, "day")
+"""What marks tell that is counted by its value."""
+
+
 class MarkRows:
     """Marks that count, number by number, newest first.
 
     Attributes:
         as_of_ms: epoch milliseconds, at or after all marks.
         numbers: that have marks, ascending, (n,).
+        marks: how many each number has, (n,).
         at: the place of each mark's number among them, (m,).
         times: when each occurred, (m,).
     """
@@ -70,18 +76,9 @@ class MarkRows:
         order = np.lexsort((-marks["occurred_ms"], marks["number"]))
         self.as_of_ms, self._volumes = as_of_ms, volumes
         self._marks = {name: column[order] for name, column in marks.items()}
-        self.numbers, self._starts, self.at = np.unique(
-            self._marks["number"], return_index=True, return_inverse=True
-        )
+        self.numbers, self._starts, self.marks = runs(self._marks["number"])
+        self.at: I64 = np.repeat(np.arange(len(self.numbers)), self.marks)
         self.times: I64 = self._marks["occurred_ms"]
-        self._occurrences: dict[str, I64] = {}
-        self._seen: dict[str, Flags] = {}
-        self._since: dict[int, Flags] = {}
-
-    @cached_property
-    def marks(self) -> I64:
-        """How many each number has, (n,); none has 0."""
-        return np.bincount(self.at, minlength=len(self.numbers))
 
     @cached_property
     def days(self) -> I64:
@@ -98,12 +95,12 @@ class MarkRows:
     @cached_property
     def volume_ages(self) -> F64:
         """Age of each mark in volume, (m,)."""
-        return self._of_day(self._volumes.ages, 0.0)
+        return self._by_day.column("age", 0.0)
 
     @cached_property
     def excesses(self) -> F64:
         """Weight of each mark by its day, less 1, (m,)."""
-        return self._of_day(self._volumes.weights - 1, 0.0)
+        return self._by_day.column("weight", 1.0) - 1
 
     @cached_property
     def has_call(self) -> Flags:
@@ -115,36 +112,59 @@ class MarkRows:
         """Area that each mark's number is of, (m,): three digits before its last seven."""
         return (self._marks["number"] - FIRST) % 10_000_000_000 // 10_000_000
 
-    def values(self, name: str) -> Ints:
-        """One of definitions.ENTITIES or "day" of each mark, (m,)."""
-        return self.days if name == "day" else self._marks[name]
+    def values(self, name: str) -> I64:
+        """What each mark tells of one of TOLD, (m,); only which are equal, and which are 0."""
+        return self._told[TOLD.index(name)]
 
     def occurrence(self, name: str) -> I64:
         """Whether each mark is the first, second, … of its number with that value, (m,)."""
-        if name not in self._occurrences:
-            values = self.values(name)
-            order = np.lexsort((values, self.at))
-            ordered, at = values[order], self.at[order]
-            first = np.ones(len(order), dtype=bool)
-            first[1:] = (ordered[1:] != ordered[:-1]) | (at[1:] != at[:-1])
-            place_of = np.arange(len(order))
-            found = np.empty(len(order), dtype=np.int64)
-            found[order] = place_of - np.maximum.accumulate(np.where(first, place_of, 0)) + 1
-            self._occurrences[name] = found
-        return self._occurrences[name]
+        return self._occurrences[TOLD.index(name)]
 
     def seen(self, name: str) -> Flags:
         """Whether each mark is the newest of its number with that value, the value known, (m,)."""
-        if name not in self._seen:
-            newest = self.occurrence(name) == 1
-            self._seen[name] = newest if name == "day" else newest & (self.values(name) != 0)
-        return self._seen[name]
+        return self._seen[TOLD.index(name)]
 
-    def since(self, days: int) -> Flags:
-        """Whether each mark is less than so many days old, (m,)."""
-        if days not in self._since:
-            self._since[days] = self.times > self.as_of_ms - days * DAY_MS
-        return self._since[days]
+    def since(self, days: int | I64) -> Flags:
+        """Whether each mark is less than so many days old, (m,), or (d, m) of days (d, 1)."""
+        return self.times > self.as_of_ms - days * DAY_MS
+
+    def recent(self, days: int, name: str = "") -> I64:
+        """How many marks of each number are in one of MARK_WINDOWS_DAYS, (n,); by one of TOLD
+        those that are `seen` alone."""
+        at = TOLD.index(name) if name else len(TOLD)
+        return self._recent[at, MARK_WINDOWS_DAYS.index(days)]
+
+    # Of few marks a step takes as long as of one: these are taken for all of TOLD together.
+
+    @cached_property
+    def _told(self) -> I64:
+        return np.array([*(self._marks[name].astype(np.int64) for name in ENTITIES), self.days])
+
+    @cached_property
+    def _occurrences(self) -> I64:
+        order = np.argsort(self._told, axis=1, kind="stable")  # of equal ones, number by number
+        rows = np.arange(len(TOLD))[:, None]
+        ordered, at = self._told[rows, order], self.at[order]
+        first = np.ones(order.shape, dtype=bool)
+        first[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]) | (at[:, 1:] != at[:, :-1])
+        place_of = np.arange(order.shape[1])
+        found = np.empty(order.shape, dtype=np.int64)
+        begun = np.maximum.accumulate(np.where(first, place_of, 0), axis=1)
+        found[rows, order] = place_of - begun + 1
+        return found
+
+    @cached_property
+    def _seen(self) -> Flags:
+        known = self._told != 0
+        known[TOLD.index("day")] = True
+        return known & (self._occurrences == 1)
+
+    @cached_property
+    def _recent(self) -> I64:
+        every = np.ones((1, len(self.at)), dtype=bool)
+        there = np.concatenate([self._seen, every])[:, None]
+        there = there & self.since(np.array(MARK_WINDOWS_DAYS)[:, None])
+        return np.add.reduceat(there, self._starts, axis=2, dtype=np.int64)
 
     def count(self, flags: Flags) -> I64:
         """How many marks of each number have it, (n,)."""
@@ -169,10 +189,11 @@ class MarkRows:
         found[there] = values[self._starts[there] + (n - 1)]
         return found
 
-    def _of_day(self, values: F64, absent: float) -> F64:
-        return Aligned({"day": self._volumes.days, "value": values}, "day", self.days).column(
-            "value", absent
-        )
+    @cached_property
+    def _by_day(self) -> Aligned:
+        days = self._volumes
+        table = {"day": days.days, "age": days.ages, "weight": days.weights}
+        return Aligned(table, "day", self.days)
 
 
 def withdrawn(marks: Mapping[str, npt.NDArray[Any]], flags: Flags) -> Aggregates:

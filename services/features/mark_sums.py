@@ -52,13 +52,13 @@ def _narrow(wide: Sum) -> Sum:
 
 def _since(days: int) -> Sum:
     since = f"arrayCount(time -> time > %(as_of)s - {days * DAY_MS}, times)"
-    return Sum(since, lambda rows: rows.count(rows.since(days)))
+    return Sum(since, lambda rows: rows.recent(days))
 
 
 def _seen_since(days: int, name: str) -> Sum:
     return Sum(
         f"arrayCount(time -> time > %(as_of)s - {days * DAY_MS}, {TIMES[name]})",
-        lambda rows: rows.count(rows.seen(name) & rows.since(days)),
+        lambda rows: rows.recent(days, name),
     )
 
 
@@ -153,7 +153,7 @@ SUMS: dict[str, Sum] = {
     "weekend": _narrow(
         Sum(
             "arrayCount(d -> (d + 4) % 7 = 0 OR (d + 4) % 7 = 6, mark_days) / marks",
-            lambda rows: rows.count(np.isin((rows.days + 4) % 7, (0, 6))) / rows.marks,
+            lambda rows: rows.count((rows.days + 4) % 7 % 6 == 0) / rows.marks,
         )
     ),
     "same_area": _narrow(

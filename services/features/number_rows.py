@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common import facts
+from services.common.places import runs
 from services.features.columns import DAY_MS, I64, Aggregates
 
 CALLS_SUMMED = (
@@ -28,6 +29,9 @@ BEHAVIOUR: dict[str, tuple[str, str]] = {
     "devices": ("max", "imei_count"),
 }
 """By name, how a column of the days of a number is brought together, in the store and here."""
+_TOGETHER = {
+    how: [name for name, (each, _) in BEHAVIOUR.items() if each == how] for how in ("sum", "max")
+}
 BEHAVIOUR_DAYS = 30
 """Of so many whole days in China (UTC+8) before a time."""
 
@@ -51,11 +55,14 @@ def behaviour(days: Aggregates) -> Aggregates:
             order.
     """
     order = np.lexsort((days["day"], days["number"]))
-    rows = {name: column[order] for name, column in days.items()}
-    numbers, starts, count = np.unique(rows["number"], return_index=True, return_counts=True)
+    numbers, starts, count = runs(days["number"][order])
     found: dict[str, npt.NDArray[Any]] = {"number": numbers}
     for name, (how, column) in BEHAVIOUR.items():
-        found[name] = brought_together(how, rows[column], starts, count)
+        if how not in _TOGETHER:
+            found[name] = brought_together(how, days[column][order], starts, count)
+    for how, names in _TOGETHER.items():
+        rows = np.array([days[BEHAVIOUR[name][1]] for name in names])[:, order]
+        found |= zip(names, brought_together(how, rows, starts, count), strict=True)
     return found
 
 
@@ -67,22 +74,22 @@ def epochs(events: Aggregates) -> Aggregates:
             (m,) each.
     """
     order = np.lexsort((events["kind"], events["occurred_ms"], events["number"]))
-    order = order[np.isin(events["kind"][order], (1, 2, 3))]
+    order = order[(events["kind"][order] >= 1) & (events["kind"][order] <= 3)]
     number, time_ms, kind = (events[name][order] for name in ("number", "occurred_ms", "kind"))
-    again = np.zeros(len(number), dtype=bool)  # the same event sent twice
-    again[1:] = (np.diff(number) == 0) & (np.diff(time_ms) == 0) & (kind[1:] == kind[:-1])
-    number, time_ms, kind = number[~again], time_ms[~again], kind[~again]
-    numbers, starts, count = np.unique(number, return_index=True, return_counts=True)
-
-    def newest(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        return brought_together("max", np.where(chosen, time_ms, 0), starts, count)
-
+    fresh = np.ones(len(number), dtype=bool)  # not the same event sent twice
+    fresh[1:] = (number[1:] != number[:-1]) | (time_ms[1:] != time_ms[:-1])
+    fresh[1:] |= kind[1:] != kind[:-1]
+    number, time_ms, kind = number[fresh], time_ms[fresh], kind[fresh]
+    numbers, starts, count = runs(number)
+    is_assigned, is_released, is_ported = kind == 1, kind == 2, kind == 3
+    times = np.where(np.array([~is_ported, is_released, is_ported]), time_ms, 0)
+    start, released, ported = brought_together("max", times, starts, count)
     return {
         "number": numbers,
-        "start_ms": newest(kind != 3),
-        "epoch": brought_together("sum", (kind == 1).astype(np.int64), starts, count),
-        "released_ms": newest(kind == 2),
-        "ported_ms": newest(kind == 3),
+        "start_ms": start,
+        "epoch": brought_together("sum", is_assigned.astype(np.int64), starts, count),
+        "released_ms": released,
+        "ported_ms": ported,
     }
 
 
@@ -108,13 +115,16 @@ def registrations(rows: Aggregates, as_of_ms: int) -> Aggregates:
 def brought_together(
     how: str, column: npt.NDArray[Any], starts: I64, count: I64
 ) -> npt.NDArray[Any]:
-    """One column of each number, (n,): "sum", "avg", "max" or "uniqExact" of an ascending one."""
+    """One column of each number, (n,): "sum", "avg", "max" or "uniqExact" of an ascending one.
+
+    "sum" and "max" take (c, m) columns, too.
+    """
     if not len(starts):
-        return column[:0]
+        return column[..., :0]
     if how == "max":
-        return np.maximum.reduceat(column, starts)
+        return np.maximum.reduceat(column, starts, axis=-1)
     if how == "sum":
-        return np.add.reduceat(column, starts)
+        return np.add.reduceat(column, starts, axis=-1)
     at = np.repeat(np.arange(len(starts)), count)
     if how == "avg":  # in the order of days, as the store adds
         return np.bincount(at, column) / count

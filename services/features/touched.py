@@ -160,8 +160,11 @@ def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes
     which = which[np.argsort(read["number"][which], kind="stable")]
     found = []
     for part in parts(read["number"][which], SUMMED_AT_ONCE):
-        some = {name: column[which[part]] for name, column in read.items()}
+        rows = which[part]
+        some = {name: column[rows] for name, column in read.items()}
         found.append(sums(mark_rows.MarkRows(as_of, some, volumes)))
+    if len(found) == 1:
+        return found[0]
     return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 

@@ -72,7 +72,9 @@ def plain(table: pa.Table) -> pa.Table:
             raise ValueError(f"result column {field.name} has type {field.type}: convert it in SQL")
         fields.append(pa.field(field.name, wanted))
     schema = pa.schema(fields)
-    return table if schema.equals(table.schema, check_metadata=True) else table.cast(schema)
+    if schema.types == table.schema.types:  # they may differ in what may be null
+        return pa.Table.from_arrays(table.columns, schema=schema)
+    return table.cast(schema)
 
 
 def plain_type(arrow_type: pa.DataType) -> pa.DataType | None:

@@ -61,6 +61,8 @@ def literal(value: Any) -> str:
         ValueError: the value's type has no such literal; times are epoch milliseconds.
     """
     if isinstance(value, np.ndarray):
+        if value.dtype.kind in "iu" and len(value):
+            return f"({str(value.tolist())[1:-1]})"
         value = tuple(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from services.common.numbering import from_key, kinds_of
 from services.common.numbering.prefixes import Prefixes
-from services.common.places import place
+from services.common.places import place, runs
 from services.common.registrations import in_force
 from services.common.store import Store
 from services.features import queries
@@ -41,7 +41,7 @@ def rule_days_of(days: Aggregates, as_of_ms: int, signals: Signals) -> Aggregate
     order = np.flatnonzero(in_window)
     order = order[np.argsort(days["number"][order], kind="stable")]
     rows = {name: column[order] for name, column in days.items()}
-    numbers, starts, count = np.unique(rows["number"], return_index=True, return_counts=True)
+    numbers, starts, count = runs(rows["number"])
 
     def counted(holds: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
         return brought_together("sum", holds.astype(np.int64), starts, count)

@@ -36,12 +36,12 @@ def traits(rows: F32) -> tuple[npt.NDArray[np.bool_], F32]:
 
 def active(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
     """Which numbers have behaviour, (n,), by features of the given names."""
-    return np.asarray(np.nan_to_num(features[TRAITS[_ACTIVE]]) > 0)
+    return np.asarray(features[TRAITS[_ACTIVE]] > 0)
 
 
 def traits_of(features: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[Any]) -> F32:
     """Traits of some rows of features by name, (m, d)."""
-    return np.stack([features[name][rows] for name in TRAITS], axis=1).astype(np.float32)
+    return np.array([features[name][rows] for name in TRAITS], dtype=np.float32).T
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Scale:
     def points(self, values: F32) -> F32:
         """Traits, (n, d), as points, (n, d); what is not known lies at the mean."""
         scaled = (np.log1p(np.maximum(values, 0)) - self.mean) / self.deviation
-        clipped = np.clip(np.nan_to_num(scaled), -FARTHEST, FARTHEST)
+        scaled[np.isnan(scaled)] = 0
+        clipped = np.clip(scaled, -FARTHEST, FARTHEST)
         return np.ascontiguousarray(clipped, dtype=np.float32)
 
 
