@@ -189,8 +189,13 @@ def of_numbers(
     counts &= ~is_day | (times >= days[0])
     # Numbers of two kinds with the same digits have the same slots.
     counts &= place(around, rows[:, 1])[1]
+    rows = rows[counts]
+    each = np.ascontiguousarray(rows[np.argsort(rows[:, 0], kind="stable")].T)
+    codes = [kind.code for kind in KINDS.values()]
+    starts, ends = each[0].searchsorted(codes), each[0].searchsorted(codes, side="right")
     return {
-        table: _columns(kind, rows[counts & (codes == kind.code)]) for table, kind in KINDS.items()
+        table: _columns(kind, each[:, start:end])
+        for (table, kind), start, end in zip(KINDS.items(), starts, ends, strict=True)
     }
 
 
@@ -210,8 +215,7 @@ def newest(rows: Columns, *key: str) -> Columns:
     return {name: column[order[is_last]] for name, column in rows.items()}
 
 
-def _columns(kind: Kind, rows: npt.NDArray[np.int64]) -> Columns:
-    each = np.ascontiguousarray(rows.T)
+def _columns(kind: Kind, each: npt.NDArray[np.int64]) -> Columns:
     found: dict[str, npt.NDArray[Any]] = {"number": each[1], "seq": each[2]}
     for at, (name, how) in enumerate(kind.columns.items(), len(_AHEAD)):
         found[name] = each[at].view("u8" if how == "text" else how)

@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.places import groups, runs
-from services.features.columns import DAY_MS, F64, I64, Aggregates, Aligned, blocks_of, ratio
+from services.features.columns import (
+    DAY_MS,
+    F64,
+    I64,
+    Aggregates,
+    Aligned,
+    blocks_of,
+    ratio,
+    side_by_side,
+)
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
 
 BLOCK_SUMS = ("numbers_30d", "marks_30d", "marks_7d", "marks")
@@ -72,7 +81,7 @@ def by_size(sums: Aggregates, sizes: Iterable[int]) -> dict[int, Aggregates]:
         those = place == BLOCK_SIZES.index(size)
         found[size] = {
             "block": sums["key"][those] // size,
-            **{name: sums[name][those] for name in BLOCK_SUMS},
+            **side_by_side({name: sums[name][those] for name in BLOCK_SUMS}),
         }
     return found
 

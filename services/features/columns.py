@@ -36,6 +36,13 @@ def columns_of(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
+def side_by_side(columns: Aggregates) -> dict[str, npt.NDArray[Any]]:
+    """Columns of one type with the values of each row next to each other in memory: a row of a
+    large table is one place then, not one for every column."""
+    rows = np.stack(list(columns.values()), axis=1)
+    return dict(zip(columns, rows.T, strict=True))
+
+
 class Aligned:
     """The columns of a table at the places of ascending numbers, or of the blocks they are in."""
 

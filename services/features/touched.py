@@ -16,7 +16,14 @@ from services.common.places import count_for, parts, place
 from services.common.store import Store
 from services.features import blocks, domain, mark_rows, number_rows, queries
 from services.features.alike import References
-from services.features.columns import I64, Aggregates, blocks_of, columns_of, numbers_of
+from services.features.columns import (
+    I64,
+    Aggregates,
+    blocks_of,
+    columns_of,
+    numbers_of,
+    side_by_side,
+)
 from services.features.definitions import BLOCK_SIZES, NAMES, NEAR_SIZES, TEN
 from services.features.mark_sums import sums
 from services.features.number_rows import behaviour_days
@@ -60,10 +67,11 @@ class Wide:
     def of(cls, store: Store, run: int, as_of_ms: int) -> "Wide":
         """Read those of a run made as of that time."""
         table = columns_of(queries.neighbourhoods(store, run))
-        near = {
-            size: {name: column[table["size"] == size] for name, column in table.items()}
-            for size in NEAR_SIZES
-        }
+        near = {}
+        for size in NEAR_SIZES:
+            of_size = {name: column[table["size"] == size] for name, column in table.items()}
+            sums = side_by_side({name: of_size[name] for name in blocks.CONTRIBUTIONS})
+            near[size] = {"block": of_size["block"], **sums}
         return cls(
             run,
             as_of_ms,
