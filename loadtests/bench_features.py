@@ -104,13 +104,14 @@ def main() -> None:
 
 
 def filled(store: Store, count: int) -> I64:
-    """Fill a store; the numbers that are in it."""
+    """Fill a store, and let it rest; the numbers that are in it."""
     for name in SERVICES:
         migrate(store, name, ROOT / name / "schema", clock=lambda: 0)
     rng = np.random.default_rng(3)
     numbers = np.unique((1 << 60) + 8613_000_000_000 + rng.integers(0, 10**9, count))
     fill_marks(store, numbers, rng)
     fill_behaviour(store, numbers, rng)
+    wait_for_rest(store)
     return numbers
 
 
@@ -151,11 +152,12 @@ def in_process(count: int) -> None:
 
 
 def touched_twice(store: Store, numbers: I64) -> None:
-    """Touched numbers while the engine merges what was loaded, and once it has, which the bars are
-    about: a store is loaded in minutes and asked for months."""
+    """Touched numbers among the parts that the engine keeps for a while, and once they are one,
+    which the bars are about: a store is loaded in minutes and asked for months."""
     line("parts of facts by number, as loaded", str(parts(store)))
     touched(store, numbers, with_bars=False)
     store.execute(f"OPTIMIZE TABLE {facts.TABLE} FINAL")
+    wait_for_rest(store)
     line("parts of facts by number, merged", str(parts(store)))
     touched(store, numbers)
 
@@ -166,6 +168,12 @@ def parts(store: Store) -> int:
         WHERE active AND database = currentDatabase() AND table = %(table)s
     """
     return int(store.query(sql, {"table": facts.TABLE})["parts"][0].as_py())
+
+
+def wait_for_rest(store: Store) -> None:
+    """Wait until no table is merged."""
+    while store.query("SELECT count() AS merges FROM system.merges")["merges"][0].as_py():
+        time.sleep(1)
 
 
 def touched(store: Store, numbers: I64, with_bars: bool = True) -> None:
