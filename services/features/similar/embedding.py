@@ -41,7 +41,9 @@ def active(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
 
 def traits_of(features: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[Any]) -> F32:
     """Traits of some rows of features by name, (m, d)."""
-    return np.array([features[name][rows] for name in TRAITS], dtype=np.float32).T
+    found = np.array([features[name][rows] for name in TRAITS], dtype=np.float32)
+    # Row by row, as stored ones come back, so that both are summed in the same order.
+    return np.ascontiguousarray(found.T)
 
 
 @dataclass(frozen=True)
