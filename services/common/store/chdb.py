@@ -37,6 +37,8 @@ _SETTINGS = {
     # Packing results and unpacking them in the same process takes half of a large one's time.
     "output_format_arrow_compression_method": "'none'",
     "output_format_arrow_use_native_writer": "1",
+    # Each thread that joins a statement costs more than looking a few keys up in a part's index.
+    "max_threads_for_indexes": "1",
 }
 _CODE = re.compile(r"Code: (\d+)\. ?")
 # There is nothing to unpack, and waking threads for it takes longer than reading a small result.
