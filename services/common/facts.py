@@ -191,8 +191,8 @@ def of_numbers(
     counts &= place(around, rows[:, 1])[1]
     rows = rows[counts]
     each = np.ascontiguousarray(rows[np.argsort(rows[:, 0], kind="stable")].T)
-    codes = [kind.code for kind in KINDS.values()]
-    starts, ends = each[0].searchsorted(codes), each[0].searchsorted(codes, side="right")
+    kinds = [kind.code for kind in KINDS.values()]
+    starts, ends = each[0].searchsorted(kinds), each[0].searchsorted(kinds, side="right")
     return {
         table: _columns(kind, each[:, start:end])
         for (table, kind), start, end in zip(KINDS.items(), starts, ends, strict=True)
