@@ -175,7 +175,8 @@ def of_numbers(
         days: of calls, since 1970: the first, and the one after the last.
     """
     of_days = np.arange(days[0] // SLOT_DAYS, (days[1] - 1) // SLOT_DAYS + 1) % (SLOTS - 1) + 1
-    slots = np.append(around * SLOTS, np.add.outer(numbers * SLOTS, np.unique(of_days)))
+    of_calls = np.add.outer(numbers * SLOTS, of_days[: SLOTS - 1])  # they come round
+    slots = np.concatenate([around * SLOTS, of_calls.ravel()])
     asked = Among.of(slots)
     found = store.query(
         f"SELECT arrayJoin(row) AS value FROM {TABLE} PREWHERE slot IN {asked.sql}",
@@ -212,11 +213,12 @@ def newest(rows: Columns, *key: str) -> Columns:
     for name in key:
         ordered = rows[name][order]
         is_last[:-1] |= ordered[1:] != ordered[:-1]
-    return {name: column[order[is_last]] for name, column in rows.items()}
+    last = order[is_last]
+    return {name: column[last] for name, column in rows.items()}
 
 
 def _columns(kind: Kind, each: npt.NDArray[np.int64]) -> Columns:
     found: dict[str, npt.NDArray[Any]] = {"number": each[1], "seq": each[2]}
     for at, (name, how) in enumerate(kind.columns.items(), len(_AHEAD)):
-        found[name] = each[at].view("u8" if how == "text" else how)
+        found[name] = each[at] if how == "i8" else each[at].view("u8" if how == "text" else how)
     return found

@@ -22,7 +22,9 @@ def runs(ordered: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64, I64]:
     new = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     starts = np.flatnonzero(new)
-    return ordered[starts], starts, np.append(starts[1:], len(ordered)) - starts
+    ends = np.full(len(starts), len(ordered))
+    ends[:-1] = starts[1:]
+    return ordered[starts], starts, ends - starts
 
 
 def groups(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], I64, I64]:

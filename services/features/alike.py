@@ -84,7 +84,7 @@ class References:
         is_own = (at == own[:, None]) & there[:, None]
         is_own[~is_own.any(axis=1), -1] = True  # one too many where it is not among them
         others = squares[~is_own].reshape(-1, NEIGHBOURS)
-        found[have] = np.sqrt(np.maximum(others, 0.0)).mean(axis=1)
+        found[have] = np.sqrt(np.maximum(others, 0.0)).sum(axis=1) / NEIGHBOURS
         return found
 
     def _search(self, points: F32) -> tuple[F32, I64]:

@@ -1,6 +1,6 @@
 """What the other numbers of a block of neighbouring numbers tell of one: pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from services.features.columns import (
     Aligned,
     blocks_of,
     ratio,
-    side_by_side,
 )
 from services.features.definitions import BLOCK_SIZES, NEAR_SIZES, TEN
 
@@ -29,16 +28,45 @@ class Blocks:
     """What the marks of blocks sum to, and what the numbers asked about are in it.
 
     Attributes:
-        sums: `block`, ascending, and BLOCK_SUMS.
+        sizes: of the blocks, of BLOCK_SIZES.
+        sums: `key`, ascending, and BLOCK_SUMS.
         own: `number`, ascending, and BLOCK_SUMS but for the first, of the numbers asked about.
     """
 
+    sizes: Sequence[int]
     sums: Aggregates
     own: Aggregates
 
 
+def by_key(
+    by_size: Mapping[int, Aggregates], sizes: Sequence[int], names: Sequence[str]
+) -> dict[str, npt.NDArray[Any]]:
+    """One table of those of blocks of several sizes: `key`, ascending, and columns.
+
+    The key of a block is its first number, whose last digit is 0, and in place of that digit which
+    of the sizes it has: the blocks that a number is in are near each other.
+
+    Args:
+        by_size: `block` and columns, by size.
+        sizes: TEN and multiples, ten at most, these among them.
+        names: of the columns.
+    """
+    tables = by_size.values()
+    keys = [table["block"] * size + sizes.index(size) for size, table in by_size.items()]
+    key = np.concatenate(keys)
+    order = np.argsort(key, kind="stable")
+    columns = {name: np.concatenate([table[name] for table in tables])[order] for name in names}
+    return {"key": key[order], **columns}
+
+
+def _keys_of(numbers: I64, which: Sequence[int], sizes: Sequence[int]) -> I64:
+    """Keys of the blocks that numbers, (n,), are in, of `which` of the sizes, (which * n,)."""
+    keys = [blocks_of(numbers, size) * size + sizes.index(size) for size in which]
+    return np.concatenate(keys)
+
+
 def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArray[Any]]:
-    """What `marks_of_blocks` sums, by `number` ascending, from single marks that count.
+    """What `marks_of_tens` sums, by `number` ascending, from single marks that count.
 
     Args:
         as_of_ms: epoch milliseconds.
@@ -55,62 +83,56 @@ def recent_marks(as_of_ms: int, numbers: I64, times: I64) -> dict[str, npt.NDArr
     return found
 
 
-def marks_of_blocks(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
-    """`block` of ten numbers, ascending, and what its marked numbers sum to."""
+def marks_of_tens(marks: Aggregates) -> dict[str, npt.NDArray[Any]]:
+    """`key` of blocks of ten numbers, ascending, and what their marked numbers sum to."""
     recent = np.asarray(marks["marks_30d"])
-    block, at, _ = groups(blocks_of(np.asarray(marks["number"], dtype=np.int64), 10))
+    block, at, _ = groups(blocks_of(np.asarray(marks["number"], dtype=np.int64), TEN))
     own = {**{name: marks[name] for name in BLOCK_SUMS[1:]}, "numbers_30d": recent > 0}
     return {
-        "block": block,
+        "key": block * TEN,
         **{name: np.bincount(at, own[name], minlength=len(block)) for name in BLOCK_SUMS},
     }
 
 
-def keys_of(blocks: I64, size: int) -> I64:
-    """One integer for each block of a size of BLOCK_SIZES, (n,): its first number, whose last digit
-    is 0, and in place of that digit which size it is.
-    """
-    return blocks * size + BLOCK_SIZES.index(size)
-
-
-def by_size(sums: Aggregates, sizes: Iterable[int]) -> dict[int, Aggregates]:
-    """`block`, ascending, and BLOCK_SUMS of blocks of each of some sizes, given `key` of all."""
-    place = sums["key"] % TEN
+def wider(tens: Aggregates) -> dict[str, npt.NDArray[Any]]:
+    """`key`, ascending, and BLOCK_SUMS of the wider blocks of BLOCK_SIZES, given those of ten."""
     found: dict[int, Aggregates] = {}
-    for size in sizes:
-        those = place == BLOCK_SIZES.index(size)
-        found[size] = {
-            "block": sums["key"][those] // size,
-            **side_by_side({name: sums[name][those] for name in BLOCK_SUMS}),
-        }
-    return found
-
-
-def wider(tens: Aggregates) -> dict[int, Aggregates]:
-    """By size of BLOCK_SIZES, the sums of blocks of ten over the blocks of that size."""
-    found: dict[int, Aggregates] = {}
-    for size in BLOCK_SIZES:
-        block, at, _ = groups(np.asarray(tens["block"], dtype=np.int64) // (size // 10))
+    for size in BLOCK_SIZES[1:]:
+        block, at, _ = groups(tens["key"] // size)
         found[size] = {
             "block": block,
             **{name: np.bincount(at, tens[name], minlength=len(block)) for name in BLOCK_SUMS},
         }
-    return found
+    return by_key(found, BLOCK_SIZES, BLOCK_SUMS)
 
 
-def block_columns(numbers: I64, blocks: Mapping[int, Blocks]) -> dict[str, F64]:
+def block_columns(numbers: I64, blocks: Sequence[Blocks]) -> dict[str, F64]:
     """`block_…` columns of ascending numbers, given what their blocks of each size sum to."""
     columns: dict[str, F64] = {}
-    for size, block in blocks.items():
-        whole = Aligned(block.sums, "block", blocks_of(numbers, size)).columns(BLOCK_SUMS, 0)
-        own = Aligned(block.own, "number", numbers).columns(BLOCK_SUMS[1:], 0)
-        mine = np.concatenate([own[:1] > 0, own])
-        marked_30d, marks_30d, marks_7d, marks = np.maximum(whole - mine, 0.0)
-        columns[f"block_{size}_numbers_30d_count"] = marked_30d
-        columns[f"block_{size}_marks_30d_count"] = marks_30d
-        columns[f"block_{size}_marks_7d_count"] = marks_7d
-        columns[f"block_{size}_older_count"] = marks - marks_30d
+    for some in blocks:
+        keys = _keys_of(numbers, some.sizes, BLOCK_SIZES)
+        whole = Aligned(some.sums, "key", keys).columns(BLOCK_SUMS, 0)
+        own = Aligned(some.own, "number", numbers).columns(BLOCK_SUMS[1:], 0)
+        others = _without(whole, np.concatenate([own[:1] > 0, own]))
+        marked_30d, marks_30d, marks_7d, marks = others
+        older = marks - marks_30d
+        for at, size in enumerate(some.sizes):
+            columns[f"block_{size}_numbers_30d_count"] = marked_30d[at]
+            columns[f"block_{size}_marks_30d_count"] = marks_30d[at]
+            columns[f"block_{size}_marks_7d_count"] = marks_7d[at]
+            columns[f"block_{size}_older_count"] = older[at]
     return columns
+
+
+def _without(whole: F64, own: npt.NDArray[Any]) -> F64:
+    """What the others in a number's blocks sum to, (sums, sizes, n).
+
+    Args:
+        whole: sums of the blocks, (sums, sizes * n).
+        own: the number's, (sums, n).
+    """
+    others: F64 = np.maximum(whole.reshape(len(own), -1, own.shape[1]) - own[:, None], 0.0)
+    return others
 
 
 MIN_REPEATED = 3
@@ -157,27 +179,33 @@ def neighbourhoods(contributed: Aggregates) -> dict[int, dict[str, npt.NDArray[A
 
 
 def near_columns(
-    numbers: I64,
-    contributed: Aggregates,
-    near: Mapping[int, Aggregates],
-    common_return_rate: float,
+    numbers: I64, contributed: Aggregates, near: Aggregates, common_return_rate: float
 ) -> dict[str, F64]:
-    """`near_…` columns of ascending numbers, given what each marked number contributed."""
+    """`near_…` columns of ascending numbers, given what each marked number contributed.
+
+    Args:
+        numbers: (n,).
+        contributed: `contributions`.
+        near: `neighbourhoods` by key.
+        common_return_rate: of `common_return_rate`.
+    """
+    keys = _keys_of(numbers, NEAR_SIZES, NEAR_SIZES)
+    whole = Aligned(near, "key", keys).columns(CONTRIBUTIONS, 0)
     own = Aligned(contributed, "number", numbers).columns(CONTRIBUTIONS, 0)
+    sums = dict(zip(CONTRIBUTIONS, _without(whole, own), strict=True))
+    count, old, returned = sums["numbers"], sums["old"], sums["returned"]
+    marks, repeated, life = ratio(
+        np.array([sums["marks"], sums["repeated"], sums["life_days"]]), count
+    )
+    returns = (returned + RETURN_PRIOR * common_return_rate) / (old + RETURN_PRIOR)
     columns: dict[str, F64] = {}
-    for size, table in near.items():
-        whole = Aligned(table, "block", blocks_of(numbers, size)).columns(CONTRIBUTIONS, 0)
-        sums = dict(zip(CONTRIBUTIONS, np.maximum(whole - own, 0.0), strict=True))
-        count = sums["numbers"]
-        each = ratio(np.array([sums["marks"], sums["repeated"], sums["life_days"]]), count)
-        columns[f"near_{size}_numbers_count"] = count
-        columns[f"near_{size}_marks_mean"] = each[0]
-        columns[f"near_{size}_repeated_ratio"] = each[1]
-        columns[f"near_{size}_life_days"] = each[2]
-        columns[f"near_{size}_active_count"] = sums["active"]
-        columns[f"near_{size}_return_ratio"] = (
-            sums["returned"] + RETURN_PRIOR * common_return_rate
-        ) / (sums["old"] + RETURN_PRIOR)
+    for at, size in enumerate(NEAR_SIZES):
+        columns[f"near_{size}_numbers_count"] = count[at]
+        columns[f"near_{size}_marks_mean"] = marks[at]
+        columns[f"near_{size}_repeated_ratio"] = repeated[at]
+        columns[f"near_{size}_life_days"] = life[at]
+        columns[f"near_{size}_active_count"] = sums["active"][at]
+        columns[f"near_{size}_return_ratio"] = returns[at]
     return columns
 
 

@@ -1,6 +1,6 @@
 """Feature rows from aggregates: pure, float32 (numbers, features) in the order of NAMES."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,8 @@ class Aggregated:
     Attributes:
         marks, epochs, withdrawals, behaviour, registrations: aggregates with ascending `number`.
         contributed: `blocks.contributions` of the marks.
-        blocks: by block size, what the marks of blocks sum to.
-        near: by block size, sums of `neighbourhoods` with ascending `block`.
+        blocks: what the marks of blocks sum to, each of BLOCK_SIZES in one of them.
+        near: sums of `neighbourhoods`, by key.
         return_rate: share of all old numbers that returned.
         references: numbers that others are compared with by how they call.
     """
@@ -43,8 +43,8 @@ class Aggregated:
     behaviour: Aggregates
     registrations: Aggregates
     contributed: Aggregates
-    blocks: Mapping[int, blocks.Blocks]
-    near: Mapping[int, Aggregates]
+    blocks: Sequence[blocks.Blocks]
+    near: Aggregates
     return_rate: float
     references: References
 
@@ -133,11 +133,13 @@ def _burstiness(mean: F64, mean_square: F64, total: F64) -> F64:
 def _lifecycle_columns(numbers: I64, as_of_ms: int, epochs: Aggregates) -> dict[str, F64]:
     names = ("start_ms", "epoch", "released_ms", "ported_ms")
     start, epoch, released, ported = Aligned(epochs, "number", numbers).columns(names, 0)
+    times = np.array([start, np.where(released == start, released, 0), ported])
+    tenure, since_release, since_porting = age_days(as_of_ms, times)
     return {
-        "tenure_days": age_days(as_of_ms, start),
+        "tenure_days": tenure,
         "epoch": epoch,
-        "released_days": age_days(as_of_ms, np.where(released == start, released, 0)),
-        "ported_days": age_days(as_of_ms, ported),
+        "released_days": since_release,
+        "ported_days": since_porting,
     }
 
 

@@ -66,19 +66,17 @@ class MarkRows:
     """
 
     def __init__(self, as_of_ms: int, marks: Aggregates, volumes: Volumes) -> None:
-        """Put marks in order.
+        """Say which marks.
 
         Args:
             as_of_ms: epoch milliseconds.
-            marks: number, occurred_ms, call_ms and definitions.ENTITIES, (m,) each, in any order.
+            marks: number, occurred_ms, call_ms and definitions.ENTITIES, (m,) each, in that order.
             volumes: of days; a day not among them weighs 1 and has age 0.
         """
-        order = np.lexsort((-marks["occurred_ms"], marks["number"]))
-        self.as_of_ms, self._volumes = as_of_ms, volumes
-        self._marks = {name: column[order] for name, column in marks.items()}
-        self.numbers, self._starts, self.marks = runs(self._marks["number"])
+        self.as_of_ms, self._volumes, self._marks = as_of_ms, volumes, marks
+        self.numbers, self._starts, self.marks = runs(marks["number"])
         self.at: I64 = np.repeat(np.arange(len(self.numbers)), self.marks)
-        self.times: I64 = self._marks["occurred_ms"]
+        self.times: I64 = marks["occurred_ms"]
 
     @cached_property
     def days(self) -> I64:
@@ -198,5 +196,5 @@ class MarkRows:
 
 def withdrawn(marks: Mapping[str, npt.NDArray[Any]], flags: Flags) -> Aggregates:
     """number, ascending, and withdrawn_marks: how many rows of each have the flag."""
-    number, count = np.unique(marks["number"][flags], return_counts=True)
+    number, _, count = runs(np.sort(marks["number"][flags]))
     return {"number": number, "withdrawn_marks": count}

@@ -10,7 +10,7 @@ import pyarrow as pa
 from services.common.runs import kept_runs
 from services.common.store import Store
 from services.features.alike import References
-from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS, keys_of
+from services.features.blocks import BLOCK_SUMS, CONTRIBUTIONS
 from services.features.columns import Aggregates
 from services.features.number_rows import BEHAVIOUR, BEHAVIOUR_DAYS, china_day
 from services.features.signals.rules import Signals
@@ -160,12 +160,10 @@ def insert_neighbourhoods(store: Store, run: int, blocks: Mapping[str, npt.NDArr
     store.insert("neighbourhoods", {"run": np.full(count, run, dtype=np.uint64), **blocks})
 
 
-def insert_block_sums(store: Store, run: int, sums: Mapping[int, Aggregates]) -> None:
-    """Append what the blocks of each size sum to, as of a run: `block` and BLOCK_SUMS."""
-    keys = np.concatenate([keys_of(of["block"], size) for size, of in sums.items()])
-    table = {"run": np.full(len(keys), run, dtype=np.uint64), "key": keys}
-    for name in BLOCK_SUMS:
-        table[name] = np.concatenate([of[name] for of in sums.values()]).astype(np.uint64)
+def insert_block_sums(store: Store, run: int, sums: Aggregates) -> None:
+    """Append what blocks sum to, as of a run: `key` and BLOCK_SUMS."""
+    table = {"run": np.full(len(sums["key"]), run, dtype=np.uint64), "key": sums["key"]}
+    table |= {name: sums[name].astype(np.uint64) for name in BLOCK_SUMS}
     store.insert("block_sums", table)
 
 

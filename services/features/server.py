@@ -15,7 +15,7 @@ from services.common.wire import as_of_ms, check_batch, packed, sorted_keys
 from services.features import blocks, domain, mark_queries, queries, signals
 from services.features.alike import References
 from services.features.columns import Aggregates, columns_of
-from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES
+from services.features.definitions import BLOCK_SIZES, FEATURES, NAMES, NEAR_SIZES, TEN
 from services.features.signals.firing import fired, fired_on
 from services.features.similar import server as similar
 from services.features.similar.embedding import active, traits_of
@@ -168,7 +168,8 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     behaviour = columns_of(queries.behaviour_sums(store, as_of))
     contributed = blocks.contributions(as_of, marks)
     near = blocks.neighbourhoods(contributed)
-    wider = blocks.wider(blocks.marks_of_blocks(marks))
+    tens = blocks.marks_of_tens(marks)
+    wider = blocks.wider(tens)
     found = domain.Aggregated(
         marks=marks,
         epochs=columns_of(mark_queries.epochs(store, as_of)),
@@ -176,8 +177,11 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
         behaviour=behaviour,
         registrations=columns_of(queries.registrations(store, as_of)),
         contributed=contributed,
-        blocks={size: blocks.Blocks(sums, marks) for size, sums in wider.items()},
-        near=near,
+        blocks=[
+            blocks.Blocks((TEN,), tens, marks),
+            blocks.Blocks(BLOCK_SIZES[1:], wider, marks),
+        ],
+        near=blocks.by_key(near, NEAR_SIZES, blocks.CONTRIBUTIONS),
         return_rate=blocks.common_return_rate(near),
         references=_references(behaviour),
     )
@@ -187,7 +191,7 @@ def build(store: Store, run: int, as_of: int, change_cursor: str, clock: Clock) 
     for start in range(0, len(numbers), CHUNK):
         chunk = numbers[start : start + CHUNK]
         queries.insert_rows(store, run, chunk, domain.rows(chunk, as_of, found))
-    queries.insert_block_sums(store, run, {size: wider[size] for size in BLOCK_SIZES[1:]})
+    queries.insert_block_sums(store, run, wider)
     for size, sums in near.items():
         sizes = np.full(len(sums["block"]), size, dtype=np.uint64)
         queries.insert_neighbourhoods(store, run, {"size": sizes, **sums})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.common import facts
-from services.common.places import count_for, parts, place
+from services.common.places import count_for, parts, place, runs
 from services.common.store import Store
 from services.features import blocks, domain, mark_rows, number_rows, queries
 from services.features.alike import References
@@ -49,8 +49,8 @@ class Wide:
         run: its id; 0: no job has run.
         as_of_ms: of the run.
         volumes: of its days.
-        blocks: by size of BLOCK_SIZES but TEN, what the marks of its blocks sum to.
-        near: by size of NEAR_SIZES, its neighbourhoods.
+        blocks: what the marks of its blocks sum to, of those of BLOCK_SIZES but TEN, by key.
+        near: its neighbourhoods, by key.
         return_rate: share of all old numbers that returned.
         references: numbers that others are compared with by how they call.
     """
@@ -58,8 +58,8 @@ class Wide:
     run: int
     as_of_ms: int
     volumes: mark_rows.Volumes
-    blocks: Mapping[int, Aggregates]
-    near: Mapping[int, Aggregates]
+    blocks: Aggregates
+    near: Aggregates
     return_rate: float
     references: References
 
@@ -69,18 +69,21 @@ class Wide:
         table = columns_of(queries.neighbourhoods(store, run))
         near = {}
         for size in NEAR_SIZES:
-            of_size = {name: column[table["size"] == size] for name, column in table.items()}
-            sums = side_by_side({name: of_size[name] for name in blocks.CONTRIBUTIONS})
-            near[size] = {"block": of_size["block"], **sums}
+            near[size] = {name: column[table["size"] == size] for name, column in table.items()}
         return cls(
             run,
             as_of_ms,
             volumes_of(queries.stored_day_volumes(store, run)),
-            blocks.by_size(columns_of(queries.block_sums(store, run)), BLOCK_SIZES[1:]),
-            near,
+            _row_by_row(columns_of(queries.block_sums(store, run))),
+            _row_by_row(blocks.by_key(near, NEAR_SIZES, blocks.CONTRIBUTIONS)),
             blocks.common_return_rate(near),
             queries.references(store, run),
         )
+
+
+def _row_by_row(table: Aggregates) -> Aggregates:
+    """A table by `key`, whose other columns are of one type, laid out as `side_by_side` does."""
+    return {"key": table["key"], **side_by_side({n: c for n, c in table.items() if n != "key"})}
 
 
 def volumes_of(days: pa.Table) -> mark_rows.Volumes:
@@ -136,7 +139,7 @@ def _aggregated(
     store: Store, as_of: int, numbers: I64, excluded: U64, wide: Wide
 ) -> tuple[domain.Aggregated, int, Aggregates]:
     """What the numbers' facts sum to, how many were read for it, and the days of calls."""
-    around = numbers_of(np.unique(blocks_of(numbers, TEN)), TEN)
+    around = numbers_of(runs(blocks_of(numbers, TEN))[0], TEN)
     told = facts.of_numbers(store, numbers, around, as_of, behaviour_days(as_of))
     read, events, days = told["marks"], told["lifecycle"], _days(told)
     epochs = number_rows.epochs(events)
@@ -152,10 +155,10 @@ def _aggregated(
         behaviour=number_rows.behaviour(days),
         registrations=number_rows.registrations(told["registry"], as_of),
         contributed=blocks.contributions(as_of, marks),
-        blocks={
-            TEN: blocks.Blocks(blocks.marks_of_blocks(here), marks),
-            **{size: blocks.Blocks(sums, before) for size, sums in wide.blocks.items()},
-        },
+        blocks=[
+            blocks.Blocks((TEN,), blocks.marks_of_tens(here), marks),
+            blocks.Blocks(BLOCK_SIZES[1:], wide.blocks, before),
+        ],
         near=wide.near,
         return_rate=wide.return_rate,
         references=wide.references,
@@ -165,7 +168,7 @@ def _aggregated(
 
 def _summed(as_of: int, read: Aggregates, which: I64, volumes: mark_rows.Volumes) -> Aggregates:
     """`sums` of those rows of what was read, some numbers after the other."""
-    which = which[np.argsort(read["number"][which], kind="stable")]
+    which = which[np.lexsort((-read["occurred_ms"][which], read["number"][which]))]
     found = []
     for part in parts(read["number"][which], SUMMED_AT_ONCE):
         rows = which[part]

@@ -130,8 +130,8 @@ def test_a_restarted_process_takes_the_file_and_without_it_reads_the_run(store, 
 def test_the_newest_behaviour_that_was_noted_is_searched(store, tmp_path):
     town(store)
     neighbours = built(store, tmp_path)
-    rows = touched.compute(store, AS_OF, np.array([*CROWD[:2], *GANG[:2]]))
-    of_crowd, of_gang = rows[:2], rows[2:]
+    rows = touched.compute(store, AS_OF, np.array([*GANG[:2], *CROWD[:2]]))
+    of_gang, of_crowd = rows[:2], rows[2:]
     nothing = touched.compute(store, AS_OF, np.array([GANG[-1] + 1000]))
 
     neighbours.note(CROWD[:2], of_crowd)

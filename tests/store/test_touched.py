@@ -138,7 +138,9 @@ def test_each_sum_is_the_same_in_the_store_and_here(store):
 
     stored = columns_of(mark_queries.mark_dynamics(store, AS_OF, volumes))
     counts, _ = counting(read, epochs, NOTHING_OUT)
-    here = sums(MarkRows(AS_OF, {k: v[counts] for k, v in read.items()}, volumes))
+    order = np.lexsort((-read["occurred_ms"], read["number"]))
+    order = order[counts[order]]
+    here = sums(MarkRows(AS_OF, {k: v[order] for k, v in read.items()}, volumes))
 
     for name in ("number", "marks", *SUMS):
         one, other = here[name], stored[name]

@@ -65,16 +65,14 @@ def plain(table: pa.Table) -> pa.Table:
         ValueError: a column's type differs between the engines (DateTime, Decimal, …); the
             statement should convert it, times to epoch milliseconds.
     """
-    fields = []
-    for field in table.schema:
+    columns = table.columns
+    for at, field in enumerate(table.schema):
         wanted = plain_type(field.type)
         if wanted is None:
             raise ValueError(f"result column {field.name} has type {field.type}: convert it in SQL")
-        fields.append(pa.field(field.name, wanted))
-    schema = pa.schema(fields)
-    if schema.types == table.schema.types:  # they may differ in what may be null
-        return pa.Table.from_arrays(table.columns, schema=schema)
-    return table.cast(schema)
+        if wanted != field.type:
+            columns[at] = columns[at].cast(wanted)
+    return pa.Table.from_arrays(columns, names=table.column_names)  # each may hold nulls
 
 
 def plain_type(arrow_type: pa.DataType) -> pa.DataType | None:
