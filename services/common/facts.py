@@ -175,7 +175,7 @@ def of_numbers(
         days: of calls, since 1970: the first, and the one after the last.
     """
     of_days = np.arange(days[0] // SLOT_DAYS, (days[1] - 1) // SLOT_DAYS + 1) % (SLOTS - 1) + 1
-    of_calls = np.add.outer(numbers * SLOTS, of_days[: SLOTS - 1])  # they come round
+    of_calls = np.add.outer(numbers * SLOTS, of_days[: SLOTS - 1])  # then they come round
     slots = np.concatenate([around * SLOTS, of_calls.ravel()])
     asked = Among.of(slots)
     found = store.query(

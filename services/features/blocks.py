@@ -48,7 +48,7 @@ def by_key(
 
     Args:
         by_size: `block` and columns, by size.
-        sizes: TEN and multiples, ten at most, these among them.
+        sizes: multiples of TEN, ten at most, these among them.
         names: of the columns.
     """
     tables = by_size.values()

@@ -51,7 +51,6 @@ class Aligned:
         self._table = table
         self._at, self.found = place(np.asarray(table[key], dtype=np.int64), asked)
         self._absent = None if self.found.all() else ~self.found
-        self._is_same = self._absent is None and len(asked) == len(table[key])
 
     def column(self, name: str, absent: float) -> F64:
         """One column, (n,); `absent` where the table has no row."""
@@ -62,8 +61,6 @@ class Aligned:
         """Columns as rows, (names, n); `absent` where the table has no row."""
         if not len(self._table[names[0]]):
             return np.full((len(names), len(self._at)), absent, dtype=np.float64)
-        if self._is_same:
-            return np.array([self._table[name] for name in names], dtype=np.float64)
         values = np.array([self._table[name][self._at] for name in names], dtype=np.float64)
         if self._absent is not None:
             values[:, self._absent] = absent

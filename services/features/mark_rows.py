@@ -70,7 +70,8 @@ class MarkRows:
 
         Args:
             as_of_ms: epoch milliseconds.
-            marks: number, occurred_ms, call_ms and definitions.ENTITIES, (m,) each, in that order.
+            marks: number, occurred_ms, call_ms and definitions.ENTITIES, (m,) each, number by
+                number, newest first.
             volumes: of days; a day not among them weighs 1 and has age 0.
         """
         self.as_of_ms, self._volumes, self._marks = as_of_ms, volumes, marks
