@@ -50,15 +50,6 @@ def test_who_answered_last_is_asked_first():
     assert str(hosts) == "b:9000, c:3, a:1"
 
 
-def test_after_who_is_behind_the_next_one_is_asked():
-    hosts = Hosts(read_hosts("a:1,b:2,c:3"))
-
-    hosts.is_behind(("a", 1))
-    hosts.is_behind(("a", 1))  # another connection to it, heard of later
-
-    assert hosts.in_order() == [("b", 2), ("c", 3), ("a", 1)]
-
-
 def test_a_server_that_is_not_there_is_passed_over(shard):
     (nobody,) = free_ports(1)
 
@@ -106,7 +97,55 @@ def test_the_first_server_is_killed_and_what_was_acknowledged_is_there(shard):
     assert later["number"].to_pylist() == caught_up["number"].to_pylist() == [1, 2]
 
 
-def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard):
+def test_an_exact_read_passes_over_a_replica_that_fetches_still(shard):
+    first, second, third = shard.servers[0]
+    writer = open_store(url("passed_on", first.tcp_port, second.tcp_port))
+    writer.execute(TABLE)
+    fetches = open_store(third.url("passed_on_shard"))
+    fetches.execute("SYSTEM STOP FETCHES")
+    writer.insert("kept", {"number": [1]})  # first and second have it
+    reader = open_store(url("passed_on", third.tcp_port))
+
+    stayed = reader.query("SELECT number FROM kept")
+    found = reader.query("SELECT number FROM kept", exact=True)
+    fetches.execute("SYSTEM START FETCHES")
+    for store in (writer, reader, fetches):
+        store.close()
+
+    assert not stayed.num_rows
+    assert found["number"].to_pylist() == [1]
+
+
+def test_an_exact_read_passes_over_a_replica_that_has_the_newest_part_and_lacks_one_before(shard):
+    first, second, third = shard.servers[0]
+    writer = open_store(url("one_before", first.tcp_port))
+    writer.execute(TABLE)
+    of_first, of_second, of_third = (
+        open_store(server.url("one_before_shard")) for server in (first, second, third)
+    )
+    of_second.execute("SYSTEM STOP FETCHES")
+    writer.insert("kept", {"number": [1]})  # first and third have it
+    for sends in (of_first, of_third):
+        sends.execute("SYSTEM STOP REPLICATED SENDS")
+    of_second.execute("SYSTEM START FETCHES")
+    reader = open_store(url("one_before", second.tcp_port))
+    reader.insert("kept", {"number": [2]})  # second has it, and another one
+
+    stayed = reader.query("SELECT number FROM kept")
+    found = reader.query("SELECT sum(number) AS n FROM kept WHERE number IN (1, 2)", exact=True)
+    reader.execute("CREATE TABLE copied (number Int64) ENGINE = MergeTree ORDER BY number")
+    reader.execute("INSERT INTO copied (number) SELECT number FROM kept", exact=True)
+    copied = reader.query("SELECT sum(number) AS n FROM copied", exact=True)
+    for store in (of_first, of_third):
+        store.execute("SYSTEM START REPLICATED SENDS")
+    for store in (writer, reader, of_first, of_second, of_third):
+        store.close()
+
+    assert stayed["number"].to_pylist() == [2]
+    assert found["n"].to_pylist() == copied["n"].to_pylist() == [3]
+
+
+def test_an_exact_read_is_refused_for_now_where_all_that_answer_fetch_still(shard):
     first, second, third = shard.servers[0]
     writer = open_store(url("fetching", first.tcp_port, second.tcp_port))
     writer.execute(TABLE)
@@ -115,34 +154,23 @@ def test_an_exact_read_is_refused_for_now_by_a_replica_that_fetches_still(shard)
     writer.insert("kept", {"number": [1]})  # first and second have it
     reader = open_store(url("fetching", third.tcp_port))
 
-    with pytest.raises(Unavailable) as behind:
-        reader.query("SELECT number FROM kept", exact=True)
+    for server in (first, second):
+        server.kill()
+    try:
+        with pytest.raises(Unavailable) as lacking:
+            reader.query("SELECT number FROM kept", exact=True)
+        later = reader.query("SELECT number FROM kept")
+    finally:
+        for server in (first, second):
+            server.start()
     fetches.execute("SYSTEM START FETCHES")
     found = read_in_time(reader)
     for store in (writer, reader, fetches):
         store.close()
 
-    assert behind.value.reason == "STORE_UNAVAILABLE"
+    assert lacking.value.reason == "STORE_UNAVAILABLE"
+    assert not later.num_rows
     assert found["number"].to_pylist() == [1]
-
-
-def test_an_exact_read_goes_on_to_a_replica_that_has_fetched(shard):
-    first, second, third = shard.servers[0]
-    writer = open_store(url("passed_on", first.tcp_port))
-    writer.execute(TABLE)
-    fetches = open_store(third.url("passed_on_shard"))
-    fetches.execute("SYSTEM STOP FETCHES")
-    writer.insert("kept", {"number": [1]})  # first and second have it
-    reader = open_store(url("passed_on", third.tcp_port, second.tcp_port))
-
-    found = reader.query("SELECT number FROM kept", exact=True)
-    stayed = reader.query("SELECT number FROM kept")
-    fetches.execute("SYSTEM START FETCHES")
-    for store in (writer, reader, fetches):
-        store.close()
-
-    assert found["number"].to_pylist() == [1]
-    assert stayed["number"].to_pylist() == [1]
 
 
 def test_a_replica_of_another_shard_that_has_fetched_is_found():

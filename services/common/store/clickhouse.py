@@ -19,6 +19,7 @@ from services.common.store.columns import Columns, as_table, plain
 from services.common.store.driver_columns import as_list, as_numpy, external_tables
 from services.common.store.failure import ALREADY_DONE_CODES, StoreError, engine_failure
 from services.common.store.hosts import Host, Hosts
+from services.common.store.lacking import EXACT, await_fetches
 from services.common.store.lifeline import CONNECTION_LOST, UNANSWERED, Lifeline, greets
 from services.common.store.pool import Pool
 from services.common.store.statement import (
@@ -33,13 +34,11 @@ STATEMENT_TIMEOUT_S = 300
 QUORUM_TIMEOUT_MS = 20_000
 QUORUM_TRIES, QUORUM_PAUSE_S = 100, 0.02
 """A server of before 20.10 takes one quorum insert into a table at a time and refuses others,
-which have then written nothing; blocks of rows that a shard has are not written twice. An exact
-read is refused by a replica that has not fetched yet what its quorum has, for ten seconds and more
-where the server it was fetching from has died; then another server is asked."""
-Settings = Mapping[str, Any]
+which have then written nothing; blocks of rows that a shard has are not written twice."""
 _UNKNOWN_DATABASE_CODE = 81
-_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE = 286, 289
-"""A quorum insert is under way; an exact read came to a replica that fetches the last one still."""
+_WAITED_FOR = (286, 289, 369)
+"""A quorum insert is under way; an exact read came to a replica that fetches the last one still;
+all replicas have something to fetch for more than a second."""
 # All rows of one INSERT … SELECT become one part, so they appear together or not at all.
 _ONE_BLOCK = {"min_insert_block_size_rows": 1_000_000_000, "min_insert_block_size_bytes": 0}
 _CLUSTER_SETTINGS = {
@@ -47,7 +46,6 @@ _CLUSTER_SETTINGS = {
     "insert_distributed_sync": 1,  # an insert is answered when the shards have it
     "load_balancing": "in_order",  # reads go where the writes went, as long as that answers
 }
-_ANY_REPLICA = {"load_balancing": "random"}
 # The driver logs a traceback for each lost connection, which its caller hears of as Unavailable.
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
@@ -93,7 +91,7 @@ class ClickHouseStore:
         self._user, self._password = user, password
         self.database = checked_name(database)
         self.cluster = checked_name(cluster) if cluster else ""
-        self._quorum, self.engine_version = quorum or 1, (0, 0)
+        self._quorum, self._may_lack, self.engine_version = quorum or 1, False, (0, 0)
         self._failed_writes = self._settled_writes = 0
         self._doubting, self._settling = threading.Lock(), threading.Lock()
         self._lifeline = lifeline or Lifeline()
@@ -110,7 +108,9 @@ class ClickHouseStore:
         self.engine_version = (int(major), int(minor))
         if self.cluster:
             shards = [row["shard"] for row in self._servers()]
-            self._quorum = quorum or min((2, *(shards.count(shard) for shard in shards)))
+            replicas = [shards.count(shard) for shard in shards]
+            self._quorum = quorum or min((2, *replicas))
+            self._may_lack = 1 < self._quorum < max(replicas, default=1)
             self._pool.renew()  # with the settings that these two facts ask for
 
     def query(
@@ -127,15 +127,16 @@ class ClickHouseStore:
         statement = render(sql, params, {name: name for name in tables or {}})
         settings = {"use_numpy": True, **self._exactly(exact)}
 
-        def read(client: Client, settings: Settings) -> pa.Table:
+        def read(client: Client) -> pa.Table:
+            self._find_all(client, statement, exact)
             return client.query_arrow(statement, external_tables=externals, settings=settings)
 
         try:
-            return plain(self._send(self._pool, settings, read))
+            return plain(self._send(self._pool, read))
         except Unavailable as error:
             if not isinstance(error.__cause__, CONNECTION_LOST):
                 raise
-            return plain(self._send(self._pool, settings, read))
+            return plain(self._send(self._pool, read))
 
     def execute(
         self,
@@ -165,19 +166,16 @@ class ClickHouseStore:
         exact: bool = False,
     ) -> None:
         settings = {"use_numpy": bool(externals), **_ONE_BLOCK, **self._exactly(exact)}
-        self._write(
-            pool,
-            settings,
-            lambda client, settings: client.execute(
-                statement, external_tables=externals, settings=settings
-            ),
-        )
 
-    def _write(
-        self, pool: Pool[Client], settings: Settings, work: Callable[[Client, Settings], Any]
-    ) -> None:
+        def run(client: Client) -> None:
+            self._find_all(client, statement, exact)
+            client.execute(statement, external_tables=externals, settings=settings)
+
+        self._write(pool, run)
+
+    def _write(self, pool: Pool[Client], work: Callable[[Client], Any]) -> None:
         try:
-            self._send(pool, settings, work)
+            self._send(pool, work)
         except Unavailable:
             self.doubt()
             raise
@@ -209,27 +207,20 @@ class ClickHouseStore:
                 )
             self._settled_writes = failed
 
-    def _send(
-        self, pool: Pool[Client], settings: Settings, work: Callable[[Client, Settings], Any]
-    ) -> Any:
-        """What `work` returns, which gets a connection and the settings of its statement."""
+    def _send(self, pool: Pool[Client], work: Callable[[Client], Any]) -> Any:
+        """What `work` returns, which gets a connection."""
         left = QUORUM_TRIES if self._quorum > 1 else 1
         while True:
             left -= 1
             try:
                 with pool.lend() as client:
-                    asked = (client.connection.host, client.connection.port)
                     try:
-                        return work(client, settings)
+                        return work(client)
                     except Exception as error:
                         raise self._failure(error) from error
             except (Unavailable, StoreError) as refused:
-                code = getattr(refused.__cause__, "code", 0)
-                if code not in (_UNSATISFIED_QUORUM_CODE, _NOT_IN_QUORUM_CODE) or not left:
+                if getattr(refused.__cause__, "code", 0) not in _WAITED_FOR or not left:
                     raise
-            if code == _NOT_IN_QUORUM_CODE:
-                self._hosts.is_behind(asked)
-                settings = {**settings, **_ANY_REPLICA}
             time.sleep(QUORUM_PAUSE_S)
 
     def _define(self, statements: list[str]) -> None:
@@ -264,7 +255,11 @@ class ClickHouseStore:
             raise repeated
 
     def _exactly(self, exact: bool) -> dict[str, int]:
-        return {"select_sequential_consistency": 1} if exact and self.cluster else {}
+        return EXACT if exact and self._quorum > 1 else {}
+
+    def _find_all(self, client: Client, statement: str, exact: bool) -> None:
+        if exact and self._may_lack:
+            await_fetches(client, self.cluster, self.database, statement)
 
     def running(self, condition: str) -> set[str]:
         """See Store.running."""
@@ -310,10 +305,7 @@ class ClickHouseStore:
         settings = {"use_numpy": not has_lists, "insert_block_size": rows.num_rows}
         self._write(
             self._pool,
-            settings,
-            lambda client, settings: client.execute(
-                statement, values, columnar=True, settings=settings
-            ),
+            lambda client: client.execute(statement, values, columnar=True, settings=settings),
         )
         row_count: int = rows.num_rows
         return row_count

@@ -42,11 +42,5 @@ class Hosts:
             at = self._hosts.index(host)
             self._hosts = self._hosts[at:] + self._hosts[:at]
 
-    def is_behind(self, host: Host) -> None:
-        """Begin with the next one, if this one is still the first."""
-        with self._lock:
-            if self._hosts[0] == host:
-                self._hosts = [*self._hosts[1:], host]
-
     def __str__(self) -> str:
         return ", ".join(f"{host}:{port}" for host, port in self.in_order())
