@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from services.common.errors import Unavailable
 from services.common.store.cluster import shard_database
 from services.common.store.statement import render
+from services.common.store.undecided import PAUSE_S, WAIT_S
 
 EXACT = {
     "select_sequential_consistency": 1,
@@ -23,7 +24,6 @@ EXACT = {
     "fallback_to_stale_replicas_for_distributed_queries": 0,
 }
 """Settings of an exact read. The delay is in whole seconds, of the oldest part to be fetched."""
-WAIT_S, PAUSE_S = 2.0, 0.02
 
 _LACKING = """
 SELECT count() FROM cluster(%(cluster)s, system, replicas)

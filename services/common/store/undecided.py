@@ -21,7 +21,7 @@ import pyarrow as pa
 from services.common.errors import Unavailable
 
 WAIT_S, PAUSE_S = 2.0, 0.02
-"""So long what is undecided is waited for, as long as an insert does."""
+"""So long inserts of others are waited for, as long as an insert does."""
 
 _TABLES = """
 SELECT table AS name, zookeeper_path, replica_path FROM system.replicas
